@@ -1,0 +1,1 @@
+"""Unisono: a high-availability cluster engine; processes see the same messages in the same order."""

@@ -1,0 +1,110 @@
+"""Frozen settings: what machines and drivers receive, with units converted and defaults applied.
+
+Keeps:       times are nanoseconds, sizes bytes; nothing here is text that still needs parsing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from unisono.base.ids import MS, NodeId
+
+UDPU: Final = "udpu"
+UDP: Final = "udp"
+
+
+@dataclass(frozen=True, slots=True)
+class RingSettings:
+    """Timers and constants of the ring (totem.md section 6); every time in nanoseconds."""
+
+    token_timeout_ns: int = 3000 * MS
+    token_warning_percent: int = 75
+    token_retransmit_ns: int = 714 * MS
+    hold_ns: int = 561 * MS
+    join_ns: int = 50 * MS
+    send_join_ns: int = 0
+    consensus_ns: int = 3600 * MS
+    merge_ns: int = 200 * MS
+    fail_recv_const: int = 2500
+    seqno_unchanged_const: int = 30
+    miss_count_const: int = 5
+    window_size: int = 50
+    max_messages: int = 17
+    cancel_token_hold_on_retransmit: bool = False
+    net_mtu_bytes: int = 1500
+    """`totem.netmtu`; the ring machine subtracts its own headers."""
+    start_delay_ns: int = 100 * MS
+    """Interface-up delay before the first join."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """One `nodelist.node`: `addresses` are numeric, one per link, in link order."""
+
+    node_id: NodeId
+    name: str
+    addresses: tuple[str, ...]
+    votes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TransportSettings:
+    """How datagrams travel: `kind` is `udpu` or `udp`; addresses are numeric."""
+
+    kind: str
+    bind_address: str
+    port: int = 5405
+    multicast_address: str = ""
+    ttl: int = 1
+    broadcast: bool = False
+    block_unlisted_ips: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class QuorumSettings:
+    """The quorum section, as far as a ring with Corosync members needs it."""
+
+    votequorum: bool = False
+    expected_votes: int = 0
+    votes: int = 1
+    two_node: bool = False
+    wait_for_all: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AccessSettings:
+    """uidgid: effective user and group ids that may connect besides uid 0 and gid 0."""
+
+    uids: frozenset[int] = frozenset()
+    gids: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings:
+    """The logging section's part that takes effect today."""
+
+    to_stderr: bool = True
+    to_syslog: bool = True
+    to_logfile: bool = False
+    logfile: str = ""
+    debug: bool = False
+    timestamp: str = "hires"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a daemon needs to know; made by `config.load` and by nobody else outside tests."""
+
+    node_id: NodeId
+    nodes: tuple[NodeSettings, ...]
+    transport: TransportSettings
+    cluster_name: str = ""
+    config_version: int = 0
+    ring: RingSettings = field(default_factory=RingSettings)
+    quorum: QuorumSettings = field(default_factory=QuorumSettings)
+    access: AccessSettings = field(default_factory=AccessSettings)
+    logging: LoggingSettings = field(default_factory=LoggingSettings)
+    ipc_type: str = "shm"
+    """`shm` or `socket` (`system.qb_ipc_type`; `native` means `shm`)."""
+    state_dir: str = "/var/lib/corosync"
+    sched_rr: bool = False
+    """True only when the file says `sched_rr: yes` in so many words (DESIGN D6b)."""

@@ -1,0 +1,473 @@
+"""Ordering: what a visit of the token does, and what an arriving multicast does.
+
+Speaks:      Totem SRP, operational state; recovery's share of a visit is in `recovery`.
+Counterpart: corosync exec/totemsrp.c (message_handler_orf_token, message_handler_mcast); paper section 3.
+Keeps:       nothing is sent, requested or counted for a token that is not the next one of this ring.
+"""
+
+from typing import Final
+
+from unisono.base.group import SendAll
+from unisono.base.ids import MS, Nanos, NodeId, seq_add, seq_distance, seq_less
+from unisono.base.limits import RTR_ENTRIES_MAX, STORED_MESSAGES_MAX
+from unisono.base.marks import Mark
+from unisono.totem.packing import SendQueue
+from unisono.totem.state import RingState
+from unisono.totem.store import RingStore, StoredMessage
+from unisono.totem.timers import Timer
+from unisono.totem.transitions import Input, State
+from unisono.wire.ring.srp import (
+    HoldCancel,
+    Mcast,
+    MergeDetect,
+    Rtr,
+    Token,
+    encode_hold_cancel,
+    encode_mcast_header,
+    encode_merge_detect,
+    encode_token,
+)
+
+U32: Final = 0xFFFF_FFFF
+GAPS_SCANNED_MAX: Final = 256
+"""Missing messages looked at in one visit; the first ones must be repaired first anyway."""
+REST_FIRST_NS: Final = 50 * MS
+"""How long the token waits at the last sender for more; doubled at each idle turn."""
+ASK_AFTER_NS: Final = 2 * MS
+"""A token that has not come for this long is resting somewhere: ask for it."""
+PACE_NS: Final = 20 * MS
+"""How long each visit lasts while a local reader is behind."""
+
+
+def _min_seq(a: int, b: int) -> int:
+    return a if seq_less(a, b) else b
+
+
+class Ordering(RingState):
+    """Token visits, flow control, retransmission, hold and rest."""
+
+    __slots__ = ()
+
+    # -- multicasts -------------------------------------------------------------------------------
+
+    def _on_mcast(self, message: Mcast, now: Nanos) -> None:
+        if message.ring != self._ring:
+            self._hear_stranger(message.system_from, message.ring.seq, now)
+            return
+        store = self._store_in_use()
+        if store is None:
+            return
+        stored = StoredMessage(
+            message.origin,
+            message.system_from,
+            encapsulated=message.encapsulated,
+            safe=message.guarantee != 0 and not message.encapsulated,
+            datagram=message.datagram,
+        )
+        high = store.high
+        if not store.add(message.seq, stored):
+            if not store.fits(message.seq) and seq_less(store.high, message.seq):
+                self._mark(Mark.MESSAGE_OUT_OF_WINDOW, message.system_from, message.seq)
+            return
+        self.counters["messages_received"] += 1
+        if store.high != high:
+            self._last_origin = message.system_from
+        if self._state is State.OPERATIONAL:
+            self._deliver_ready()
+
+    def _store_in_use(self) -> RingStore | None:
+        """The store that messages of `_ring` belong to, if any are welcome now."""
+        if self._regular.ring == self._ring:
+            return self._regular
+        return self._recovery if self._state is State.RECOVERY else None
+
+    def _hear_stranger(self, node: NodeId, ring_seq: int, now: Nanos) -> None:
+        """Somebody speaks on another ring: a newcomer, another partition, or an echo of the past."""
+        if node == self._me or not self._may_join(node):
+            self._mark(Mark.NODE_UNKNOWN, node)
+        elif self._state is State.OPERATIONAL:
+            if node in self._members and ring_seq < self._ring.seq:
+                # A member cannot be on an older ring: this was sent before the present one formed.
+                self._mark(Mark.FOREIGN_MESSAGE, node, ring_seq)
+                return
+            self._join_proc(node)
+            self._step(Input.STRANGER_HEARD, now)
+        elif self._state is State.GATHER and node not in self._proc:
+            self._join_proc(node)
+            self._step(Input.STRANGER_HEARD, now)
+
+    def _join_proc(self, node: NodeId) -> None:
+        if node not in self._proc:
+            self._proc.append(node)
+
+    def _on_merge_detect(self, message: MergeDetect, now: Nanos) -> None:
+        if message.ring != self._ring:
+            self._mark(Mark.MERGE_DETECTED, message.system_from)
+            self._hear_stranger(message.system_from, message.ring.seq, now)
+
+    def _deliver_ready(self) -> None:
+        """Hand out the regular ring's messages up to the first gap, or the first that is not yet safe."""
+        store = self._regular
+        messages = store.messages
+        seq = store.delivered
+        following = seq_add(seq, 1)
+        while (message := messages.get(following)) is not None:
+            if message.safe and seq_less(store.safe_point, following):
+                break
+            self._delivery.packet(message, store.ring, following, self._effects)
+            seq = following
+            following = seq_add(seq, 1)
+        store.delivered = seq
+
+    # -- the token's visit ------------------------------------------------------------------------
+
+    def _on_token(self, token: Token, now: Nanos) -> None:
+        if self._state is not State.OPERATIONAL and self._state is not State.RECOVERY:
+            self._mark(Mark.TOKEN_DISCARDED, token.sender, token.token_seq)
+            return
+        if token.ring != self._ring:
+            self._mark(Mark.TOKEN_FOREIGN_RING, token.sender, token.ring.seq)
+            return
+        if not seq_less(self._token_seq, token.token_seq):
+            self._mark(Mark.TOKEN_DUPLICATE, token.sender, token.token_seq)
+            return
+        store = self._store_in_use()
+        if store is None or seq_distance(store.released, token.seq) > 2 * STORED_MESSAGES_MAX:
+            self._mark(Mark.DATAGRAM_MALFORMED, token.sender, token.seq, "token sequence")
+            return
+        self._visit(token, store, now)
+
+    def _visit(self, token: Token, store: RingStore, now: Nanos) -> None:
+        self.counters["token_visits"] += 1
+        self._last_visit = now
+        self._asked = False
+        self._stop_timer(Timer.ASK)
+        self._note_unchanged(token, now)
+        last, self._last_aru = self._last_aru, token.aru
+        store.safe_point = _min_seq(token.aru, last)
+        if self._state is State.OPERATIONAL:
+            store.release(_min_seq(store.safe_point, store.delivered))
+        allowed = self._allowance(token)
+        resent = self._resend_requested(token, store, allowed)
+        self._request_missing(token, store)
+        allowed = self._window_left(token, store, allowed - resent)
+        datagrams = self._originate(token, store, allowed)
+        self._count_flow(token, resent + len(datagrams))
+        self._lower_aru(token, store)
+        if self._state is State.OPERATIONAL:
+            self._deliver_ready()
+        if datagrams:
+            self._effects.append(SendAll(datagrams))
+        self._token_seq = token.token_seq
+        token.token_seq = seq_add(token.token_seq, 1)
+        self._restart_token_timers(now)
+        if self._state is State.OPERATIONAL and self._is_deaf(token, last):
+            self._step(Input.RECEIVE_FAILED, now)
+            return
+        recovered = self._state is State.RECOVERY and self._recover(token, store)
+        self._pass_on(token, store, now)
+        if recovered:
+            self._step(Input.RECOVERED, now)
+
+    def _recover(self, token: Token, store: RingStore) -> bool:
+        """Recovery's share of a visit; True when every member has the old ring's messages."""
+        raise NotImplementedError
+
+    def _note_unchanged(self, token: Token, now: Nanos) -> None:
+        if token.seq != self._last_seq:
+            self._last_seq = token.seq
+            self._seq_unchanged = 0
+            self._stop_timer(Timer.MERGE)
+            return
+        self._seq_unchanged += 1
+        merge = self._timers.row[Timer.MERGE]
+        if self._is_rep() and merge > now + self._settings.merge_ns:
+            self._set_timer(Timer.MERGE, now + self._settings.merge_ns)
+
+    def _queue_in_use(self) -> SendQueue:
+        return self._sync_queue if self._syncing else self._queue
+
+    def _backlog(self) -> int:
+        """Packets that wait here: what this node adds to the token's backlog."""
+        if self._state is State.RECOVERY:
+            return len(self._retrans)
+        return self._queue_in_use().packets
+
+    def _allowance(self, token: Token) -> int:
+        """How many messages this visit may send (paper section 3.3, corosync fcc_calculate)."""
+        settings = self._settings
+        allowed = min(settings.max_messages, max(0, settings.window_size - token.fcc))
+        waiting = token.backlog + self._backlog() - self._pbl
+        if waiting > 0:
+            share = settings.window_size * self._pbl // waiting
+            if 0 < share < allowed:
+                allowed = share
+        return allowed
+
+    def _resend_requested(self, token: Token, store: RingStore, allowed: int) -> int:
+        """Send again what the token asks for and this node holds; it leaves the token's list."""
+        if not token.rtr:
+            return 0
+        datagrams: list[bytes] = []
+        kept: list[Rtr] = []
+        for request in token.rtr:
+            message = store.messages.get(request.seq) if request.ring == store.ring else None
+            if message is None or len(datagrams) >= allowed:
+                kept.append(request)
+            else:
+                datagrams.append(bytes(message.datagram))
+        token.rtr = kept
+        if datagrams:
+            self.counters["retransmitted"] += len(datagrams)
+            self._mark(Mark.MESSAGE_RETRANSMITTED, len(datagrams))
+            self._effects.append(SendAll(datagrams))
+        return len(datagrams)
+
+    def _request_missing(self, token: Token, store: RingStore) -> None:
+        """Ask for messages that stayed away for miss_count_const visits: they may just be late."""
+        miss = self._miss
+        if store.aru == token.seq:
+            miss.clear()
+            return
+        listed = {request.seq for request in token.rtr if request.ring == store.ring}
+        seen: dict[int, int] = {}
+        for seq in store.missing(token.seq, GAPS_SCANNED_MAX):
+            count = seen[seq] = miss.get(seq, 0) + 1
+            due = count >= self._settings.miss_count_const
+            if due and seq not in listed and len(token.rtr) < RTR_ENTRIES_MAX:
+                token.rtr.append(Rtr(store.ring, seq))
+                self.counters["requested"] += 1
+                self._mark(Mark.RETRANSMIT_REQUESTED, seq)
+        self._miss = seen
+
+    def _window_left(self, token: Token, store: RingStore, allowed: int) -> int:
+        """No message may be sent that some store could have no place for."""
+        margin = max(0, allowed) + self._settings.window_size
+        if seq_distance(store.released, token.seq) > STORED_MESSAGES_MAX - margin:
+            return 0
+        return max(0, allowed)
+
+    def _originate(self, token: Token, store: RingStore, allowed: int) -> list[bytes]:
+        """Give sequence numbers to up to `allowed` waiting packets and keep them; returns datagrams."""
+        datagrams: list[bytes] = []
+        if self._state is State.RECOVERY:
+            while self._retrans and len(datagrams) < allowed:
+                datagrams.append(self._originate_old(token, store, self._retrans.popleft()))
+            return datagrams
+        queue = self._queue_in_use()
+        ring = store.ring
+        me = self._me
+        while len(datagrams) < allowed and (packet := queue.next_packet()) is not None:
+            token.seq = seq = seq_add(token.seq, 1)
+            self._this_seqno = seq_add(self._this_seqno, 1)
+            header = encode_mcast_header(
+                origin=me,
+                system_from=me,
+                seq=seq,
+                this_seqno=self._this_seqno,
+                ring=ring,
+                guarantee=1 if packet.safe else 0,
+                encapsulated=False,
+            )
+            datagram = b"".join((header, *packet.pieces))
+            stored = StoredMessage(
+                me,
+                me,
+                encapsulated=False,
+                safe=packet.safe,
+                datagram=datagram,
+                complete=packet.complete,
+            )
+            if store.add(seq, stored):
+                datagrams.append(datagram)
+            self._own_high = seq
+        if datagrams:
+            self._last_origin = me
+            self._last_seq = token.seq
+            self.counters["messages_sent"] += len(datagrams)
+        return datagrams
+
+    def _originate_old(self, token: Token, store: RingStore, old: bytes) -> bytes:
+        token.seq = seq = seq_add(token.seq, 1)
+        self._this_seqno = seq_add(self._this_seqno, 1)
+        header = encode_mcast_header(
+            origin=self._me,
+            system_from=self._me,
+            seq=seq,
+            this_seqno=self._this_seqno,
+            ring=store.ring,
+            guarantee=0,
+            encapsulated=True,
+        )
+        datagram = header + old
+        store.add(
+            seq,
+            StoredMessage(self._me, self._me, encapsulated=True, safe=False, datagram=datagram),
+        )
+        self._last_origin = self._me
+        self._own_high = seq
+        return datagram
+
+    def _count_flow(self, token: Token, sent: int) -> None:
+        """Replace this node's share of fcc and backlog by the present one (corosync fcc_token_update)."""
+        backlog = self._backlog()
+        token.fcc = max(0, token.fcc + sent - self._trc)
+        token.backlog = max(0, token.backlog + backlog - self._pbl)
+        self._trc = sent
+        self._pbl = backlog
+
+    def _lower_aru(self, token: Token, store: RingStore) -> None:
+        if (
+            seq_less(store.aru, token.aru)
+            or token.aru_addr == self._me
+            or token.aru_addr == 0
+        ):
+            token.aru = store.aru
+            token.aru_addr = NodeId(0) if token.aru == token.seq else self._me
+
+    def _is_deaf(self, token: Token, last_aru: int) -> bool:
+        """Whether this node holds the whole ring's aru back for too long: it has failed to receive."""
+        if token.aru == last_aru and token.aru_addr != 0:
+            self._fail_count += 1
+        else:
+            self._fail_count = 0
+        if self._fail_count <= self._settings.fail_recv_const or token.aru_addr != self._me:
+            return False
+        self._mark(Mark.FAILED_TO_RECEIVE, self._me)
+        self._failed_to_recv = True
+        self._failed.append(self._me)
+        return True
+
+    # -- passing on, holding, resting ---------------------------------------------------------------
+
+    def _pass_on(self, token: Token, store: RingStore, now: Nanos) -> None:
+        keep = self._keep_for(token, store)
+        if keep:
+            self._rest = token
+            self._rest_since = now
+            self._rest_sent = 0
+            self._set_timer(Timer.REST, now + keep)
+            self._stop_timer(Timer.RETRANSMIT)
+        else:
+            self._forward(token, now)
+
+    def _forward(self, token: Token, now: Nanos) -> None:
+        token.sender = self._me
+        members = self._new_members if self._state is State.RECOVERY else self._members
+        target = self._successor(members)
+        self._rest = None
+        self._stop_timer(Timer.REST)
+        if target == self._me:
+            self._to_self.append(token)
+            return
+        datagram = encode_token(token)
+        self._saved_token = (target, datagram)
+        self._set_timer(Timer.RETRANSMIT, now + self._settings.token_retransmit_ns)
+        self._send_token_datagram(target, datagram)
+
+    def _keep_for(self, token: Token, store: RingStore) -> int:
+        """Nanoseconds that the token stays here after this visit; 0 passes it on at once.
+
+        A ring of Unisono members lets the token rest with its last sender; a ring with Corosync members
+        holds it at the representative once nothing was sent for seqno_unchanged_const rotations.
+        """
+        if self._state is not State.OPERATIONAL or self._leaving:
+            return 0
+        if self._slow:
+            return PACE_NS
+        if token.rtr and (self._fast() or self._settings.cancel_token_hold_on_retransmit):
+            return 0
+        if self._fast():
+            return self._rest_for(token, store)
+        held = self._is_rep() and self._seq_unchanged > self._settings.seqno_unchanged_const
+        return self._settings.hold_ns if held else 0
+
+    def _fast(self) -> bool:
+        return self._native or len(self._members) == 1
+
+    def _rest_for(self, token: Token, store: RingStore) -> int:
+        quiet = (
+            not self._queue_in_use()
+            and store.aru == token.seq
+            and token.backlog <= self._pbl
+            and not seq_less(store.safe_point, store.safe_high)
+        )
+        last_sender = self._last_origin == self._me if self._last_origin else self._is_rep()
+        if not quiet or not last_sender:
+            self._rest_idle = 0
+            return 0
+        linger = min(REST_FIRST_NS << self._rest_idle, self._rest_max())
+        if linger < self._rest_max():
+            self._rest_idle += 1
+        return linger
+
+    def _rest_max(self) -> int:
+        """Others resend a token that stays away for token_retransmit: be well below that."""
+        return self._settings.token_retransmit_ns // 2
+
+    def _use_rest(self, now: Nanos) -> None:
+        """New messages while the token is here: they leave at once, then the token may go on resting."""
+        token = self._rest
+        if token is None or self._slow or not self._queue_in_use():
+            return
+        store = self._regular
+        budget = self._settings.window_size - self._rest_sent
+        datagrams = self._originate(token, store, self._window_left(token, store, budget))
+        if not datagrams:
+            self._release_rest(now)
+            return
+        self._rest_sent += len(datagrams)
+        self._rest_idle = 0
+        self._count_flow(token, self._trc + len(datagrams))
+        self._lower_aru(token, store)
+        self._deliver_ready()
+        self._effects.append(SendAll(datagrams))
+        spent = self._rest_sent >= self._settings.window_size
+        if spent or not self._fast() or self._queue_in_use() or self._is_unsafe(store):
+            self._release_rest(now)
+            return
+        end = self._rest_since + self._rest_max()
+        self._set_timer(Timer.REST, min(now + REST_FIRST_NS, end))
+
+    def _is_unsafe(self, store: RingStore) -> bool:
+        return seq_less(store.safe_point, store.safe_high)
+
+    def _release_rest(self, now: Nanos) -> None:
+        token = self._rest
+        if token is not None:
+            self._forward(token, now)
+
+    def _ask_for_token(self, now: Nanos) -> None:
+        """Something waits to be sent while the token may be held elsewhere: say so, once per absence."""
+        if self._state is not State.OPERATIONAL or self._rest is not None or self._asked:
+            return
+        if self._fast():
+            due = self._last_visit + ASK_AFTER_NS
+            if now < due:
+                self._set_timer(Timer.ASK, due)
+                return
+        elif self._is_rep() or self._seq_unchanged < self._settings.seqno_unchanged_const:
+            return
+        self._asked = True
+        self._seq_unchanged = 0
+        self._send_all(encode_hold_cancel(HoldCancel(self._ring, self._me)))
+
+    def _on_hold_cancel(self, message: HoldCancel, now: Nanos) -> None:
+        if message.ring != self._ring:
+            return
+        self._seq_unchanged = 0
+        if not self._slow:
+            self._release_rest(now)
+
+    def _detect_merge(self) -> None:
+        if self._state is State.OPERATIONAL and self._is_rep():
+            self._send_all(encode_merge_detect(MergeDetect(self._me, self._ring, self._me)))
+
+    def _repeat_token(self, now: Nanos) -> None:
+        """Nobody was heard since the token left: it may be lost, so send it again."""
+        if self._saved_token is None:
+            return
+        target, datagram = self._saved_token
+        self._mark(Mark.TOKEN_RETRANSMITTED, target)
+        self._send_token_datagram(target, datagram)
+        self._set_timer(Timer.RETRANSMIT, now + self._settings.token_retransmit_ns)
