@@ -168,6 +168,8 @@ class Totem(Membership):
             return
         self._syncing = False
         self._native = request.native
+        # What was submitted during synchronisation, but is no part of it, comes behind what waited before.
+        self._queue.take_over(self._sync_queue)
         if request.native:
             # Members that joined did not hear the beginning: everybody gets the message whole.
             self._queue.restart_partial()

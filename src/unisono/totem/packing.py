@@ -109,16 +109,19 @@ class SendQueue:
         self._offset = 0
         self._fragment = 0
 
-    def clear(self) -> None:
-        """Forget everything that waits."""
-        self._waiting.clear()
-        self.bytes_waiting = 0
-        self.restart_partial()
+    def take_over(self, other: "SendQueue") -> None:
+        """Append every message that waits in `other`, whole, and leave that one empty."""
+        self._waiting += other._waiting
+        self.bytes_waiting += other.bytes_waiting
+        other._waiting.clear()
+        other.bytes_waiting = 0
+        other.restart_partial()
 
     def next_packet(self) -> Packet | None:
         """Take as much as one packet holds, or None when nothing waits.
 
-        A message that would fit a packet of its own is not cut.
+        A message that would fit a packet of its own is not cut. The last fragment of a message travels
+        alone, as Corosync sends it: a joiner that never heard its beginning drops the whole packet.
         """
         waiting = self._waiting
         if not waiting:
@@ -151,7 +154,7 @@ class SendQueue:
             lengths.append(end - offset)
             pieces += message.cut(offset, end)
             room -= end - offset + LENGTH_BYTES
-            if fragmented:
+            if fragmented or continuation:
                 break
         header = encode_packet_header(fragmented, continuation, lengths)
         return Packet([header, *pieces], safe=safe, complete=complete)

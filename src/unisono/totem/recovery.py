@@ -203,7 +203,6 @@ class Recovery(Ordering):
         self._regular = recovery
         self._recovery = None
         self._syncing = True
-        self._sync_queue.clear()
         self._deliver_ready()
 
     def _announce(
