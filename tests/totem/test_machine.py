@@ -418,8 +418,7 @@ def test_rest_when_idle_for_long_then_the_ring_still_turns_and_detects_merges() 
     merge = [
         effect
         for effect in ring.effects[1]
-        if isinstance(effect, SendAll)
-        and isinstance(decode(effect.datagrams[0]), srp.MergeDetect)
+        if isinstance(effect, SendAll) and isinstance(decode(effect.datagrams[0]), srp.MergeDetect)
     ]
     assert merge
 
@@ -575,3 +574,24 @@ def test_delivered_when_received_then_says_ring_and_sequence() -> None:
     assert where == ring.machines[1].ring
     assert seq > 0
     assert group == b"g"
+
+
+def test_join_when_strangers_blame_different_nodes_then_they_do_not_answer_each_other_for_ever() -> None:
+    """Each sees the other's failed list as news, and neither may believe it."""
+    ring = Ring(2)
+    ring.idle(110)
+    ring.wire.clear()
+    seq = RingSeq(ring.machines[1].ring.seq)
+    machines = [NodeId(1), NodeId(2), NodeId(3), NodeId(4)]
+    for number, blamed in ((1, 3), (2, 4)):
+        join = Join(NodeId(blamed % 2 + 3), machines, [NodeId(number)], seq)
+        ring.hand(number, srp.encode_join(join))
+    before = {n: len(ring.effects[n]) for n in ring.machines}
+    for _ in range(1000):
+        if not ring.wire:
+            break
+        source, target, datagram = ring.wire.popleft()
+        ring.machines[target].receive(datagram, NodeId(source), ring.now)
+        ring.carry_out(target)
+    assert not ring.wire
+    assert all(len(ring.effects[n]) - before[n] < 50 for n in ring.machines)

@@ -96,6 +96,7 @@ class Membership(Recovery):
             return self._conclude(now)
         if (proc <= mine and failed <= gone) or sender in gone:
             return False
+        known = len(self._proc) + len(self._failed)
         for node in join.proc:
             self._join_proc(node)
         if self._me in failed:
@@ -104,6 +105,10 @@ class Membership(Recovery):
             self._add_failed(join.failed)
         elif join.leave:
             self._add_failed([sender])
+        if len(self._proc) + len(self._failed) == known:
+            # A stranger's failed list is not ours to believe; answering it without having learned
+            # anything would be answered in turn, without end.
+            return False
         self._step(Input.MEMBERSHIP_DIFFERS, now)
         return True
 
