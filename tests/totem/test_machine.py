@@ -585,8 +585,9 @@ def test_join_when_strangers_blame_different_nodes_then_they_do_not_answer_each_
     seq = RingSeq(ring.machines[1].ring.seq)
     machines = [NodeId(1), NodeId(2), NodeId(3), NodeId(4)]
     for number, blamed in ((1, 3), (2, 4)):
-        join = Join(NodeId(blamed % 2 + 3), machines, [NodeId(number)], seq)
-        ring.hand(number, srp.encode_join(join))
+        ring.hand(number, srp.encode_join(Join(NodeId(blamed), machines, [], seq)))
+        ring.hand(number, srp.encode_join(Join(NodeId(blamed), machines, [NodeId(number)], seq)))
+        assert ring.machines[number]._failed == [blamed]
     before = {n: len(ring.effects[n]) for n in ring.machines}
     for _ in range(1000):
         if not ring.wire:
