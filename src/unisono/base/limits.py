@@ -28,12 +28,39 @@ RING_SEQ_JUMP_MAX: Final = 1 << 32
 SELF_DELIVERY_ROUNDS_MAX: Final = 64
 """Datagrams that a machine sends itself within one call (ours)."""
 
+# -- transport and executive (ours) -------------------------------------------------------------------
+READS_PER_WAKE_UP_MAX: Final = 64
+"""Reads of one datagram socket before the loop gets its turn again."""
+DISCARD_READS_MAX: Final = 65_536
+"""Reads of one socket when everything unread is thrown away."""
+SOCKET_BUFFER_BYTES: Final = 4 * MIB
+"""Receive and send buffer asked for each ring socket: two windows of 64 kB frames."""
+GSO_SEGMENTS_MAX: Final = 64
+"""UDP_MAX_SEGMENTS of Linux before 6.9."""
+GSO_BYTES_MAX: Final = 65_000
+"""Bytes of one batch: below 65,507, the largest UDP payload over IPv4."""
+TURN_ROUNDS_MAX: Final = 64
+"""Exchanges between ring and services within one turn of the loop; the rest waits for the next."""
+REFUSED_MULTICASTS_MAX: Final = 65_536
+"""Service messages kept while the ring's queue is full; clients are paused long before."""
+LOG_LINES_PER_MARK: Final = 5
+"""Lines that one mark may write within LOG_WINDOW_SECONDS; the rest is counted and told later."""
+LOG_WINDOW_SECONDS: Final = 10
+LEAVE_SECONDS_MAX: Final = 1
+"""Longest wait for a clean goodbye."""
+
 # -- service messages (corosync exec/cpg.c, sync.c) -------------------------------------------------
 SERVICES_MAX: Final = 64
 SYNC_SERVICE_LIST_MAX: Final = 128
 GROUP_NAME_BYTES_MAX: Final = 128
 CPG_MEMBERS_MAX: Final = 128
 """libcpg copies member lists into arrays of this size without a check."""
+CPG_PROCESSES_MAX: Final = 32_768
+"""Processes in all groups of the ring together (ours: the view of all fits a native frame)."""
+ITERATIONS_PER_CLIENT_MAX: Final = 64
+"""Open iterations (CPG, CMAP) of one local client (ours)."""
+CMAP_VALUE_BYTES_MAX: Final = 16 * KIB
+"""ICMAP_MAX_VALUE_LEN."""
 
 # -- local IPC (libqb; ipc.md) -------------------------------------------------------------------------
 IPC_MESSAGE_BYTES_MIN: Final = 12_328
@@ -54,3 +81,31 @@ BLOCK_BYTES_MAX: Final = 32 * KIB
 MESSAGE_BYTES_MAX: Final = MIB
 """Largest message of a native client."""
 NATIVE_FRAME_BYTES_MAX: Final = MIB + 4 * KIB
+
+# -- client library (ours) ------------------------------------------------------------------------------
+CLIENT_INBOX_BYTES_MAX: Final = 4 * MIB
+"""Unread events of one group above which the library stops reading its socket."""
+CLIENT_UNSENT_BYTES_MAX: Final = 256 * KIB
+"""Unsent messages of one group above which `send` waits."""
+CLIENT_ANSWERS_MAX: Final = 1_024
+"""Questions to the daemon on one connection that wait for their answers."""
+CLIENT_SENDERS_MAX: Final = 4_096
+"""Members remembered by one connection; forgotten and met again beyond."""
+PARTIAL_MESSAGE_BYTES_MAX: Final = 64 * MIB
+"""Largest message put together from partial deliveries: libcpg sends what it is given."""
+PARTIAL_SENDERS_MAX: Final = 128
+"""Messages put together at once: one per member of a CPG group."""
+
+# -- configuration (corosync exec/coroparse.c, include/corosync/icmap.h) ----------------------------------
+CONFIG_LINE_BYTES_MAX: Final = 510
+"""parse_section reads lines into 512 bytes, newline and NUL included."""
+CONFIG_PATH_BYTES_MIN: Final = 3
+"""ICMAP_KEYNAME_MINLEN: section path and key, joined by dots."""
+CONFIG_PATH_BYTES_MAX: Final = 255
+"""ICMAP_KEYNAME_MAXLEN; a path stays below."""
+CONFIG_BYTES_MAX: Final = MIB
+"""Size of one configuration file (ours)."""
+CONFIG_ERRORS_MAX: Final = 100
+"""Faults collected from one configuration before reading stops (ours)."""
+LINKS_MAX: Final = 8
+"""INTERFACE_MAX: links 0 to 7."""
