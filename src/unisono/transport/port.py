@@ -1,0 +1,70 @@
+"""The transport port: what the executive asks of whatever carries datagrams between nodes.
+
+Counterpart: corosync exec/totemnet.h.
+Keeps:       a transport never raises for what the network does: it counts, marks and drops.
+Never:       looks into a datagram (totem).
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+from unisono.base.group import Buffer, Marked
+from unisono.base.ids import NodeId
+
+Receive: TypeAlias = Callable[[list[Buffer], NodeId | None], None]
+"""Takes the datagrams of one read, all from one node (None: not in the nodelist), in order."""
+Mark: TypeAlias = Callable[[Marked], None]
+"""Takes what is noteworthy."""
+
+
+class TransportCounters:
+    """What one transport did since it was opened; datagrams unless the name says otherwise."""
+
+    __slots__ = (
+        "batches_sent",
+        "bytes_received",
+        "bytes_sent",
+        "discarded",
+        "reads",
+        "receive_errors",
+        "received",
+        "send_dropped",
+        "send_errors",
+        "sent",
+        "unlisted",
+    )
+
+    def __init__(self) -> None:
+        self.reads = 0
+        self.received = 0
+        self.bytes_received = 0
+        self.receive_errors = 0
+        self.unlisted = 0
+        self.discarded = 0
+        self.sent = 0
+        self.bytes_sent = 0
+        self.batches_sent = 0
+        self.send_dropped = 0
+        self.send_errors = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """Every counter by name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Transport(Protocol):
+    """A way to the other nodes; its constructor opens it, or raises ConfigError."""
+
+    counters: TransportCounters
+
+    def send_to(self, node: NodeId, datagram: bytes) -> None:
+        """Send one datagram to one configured node; an unknown node is counted and dropped."""
+
+    def send_all(self, datagrams: Sequence[bytes]) -> None:
+        """Send each datagram, in order, to every other configured node."""
+
+    def discard_unread(self) -> int:
+        """Read and drop what waits in the sockets now; how many reads that took."""
+
+    def close(self) -> None:
+        """Close the sockets; nothing is received any more. Closing twice is allowed."""

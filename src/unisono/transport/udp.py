@@ -1,0 +1,161 @@
+"""udp: one multicast (or broadcast) copy of each datagram; tokens go by unicast.
+
+Speaks:      UDP, IPv4 or IPv6: multicasts are received at group:port and sent from local:port-1,
+             as tokens are; tokens are received at local:port.
+Counterpart: corosync exec/totemudp.c.
+Keeps:       multicasts loop back, so that several daemons of one host hear each other; the own copy
+             is known by its source address and port and ignored. A token is handed on only after
+             the multicasts that were there before it.
+"""
+
+import asyncio
+import functools
+import socket
+from collections.abc import Sequence
+
+from unisono.base.errors import ConfigError
+from unisono.base.group import Buffer, Marked
+from unisono.base.ids import NodeId
+from unisono.base.limits import READS_PER_WAKE_UP_MAX
+from unisono.base.marks import Mark as MarkId
+from unisono.config.settings import Settings
+from unisono.linux.interfaces import interface_of
+from unisono.linux.sockets import (
+    SocketAddress,
+    allow_broadcast,
+    join_group,
+    set_multicast_sender,
+    socket_address,
+)
+from unisono.transport.bound import bind_ring_socket, cannot
+from unisono.transport.port import Mark, Receive, TransportCounters
+from unisono.transport.reader import DatagramReader, Sources
+from unisono.transport.sender import Sender
+
+BROADCAST_ADDRESS = "255.255.255.255"
+
+
+class UdpTransport:
+    """The Transport for `transport: udp`."""
+
+    __slots__ = (
+        "_group",
+        "_mark",
+        "_multicasts",
+        "_receive",
+        "_sender",
+        "_sending",
+        "_targets",
+        "_tokens",
+        "counters",
+    )
+
+    def __init__(
+        self,
+        settings: Settings,
+        receive: Receive,
+        *,
+        mark: Mark,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        """Bind, join and start to read; ConfigError when that cannot be done."""
+        how = settings.transport
+        self.counters = TransportCounters()
+        self._mark = mark
+        self._receive = receive
+        self._targets: dict[NodeId, SocketAddress] = {
+            node.node_id: socket_address(node.addresses[0], how.port) for node in settings.nodes
+        }
+        opened = _open_sockets(settings, mark)
+        self._group, self._sending, multicasts, tokens = opened
+        self._sender = Sender(self._sending, self.counters, mark)
+        reader = functools.partial(
+            DatagramReader,
+            sources=Sources(
+                {node.addresses[0]: node.node_id for node in settings.nodes},
+                block_unlisted=how.block_unlisted_ips,
+                own=(how.bind_address, how.port - 1),
+            ),
+            counters=self.counters,
+            mark=mark,
+            loop=loop,
+        )
+        self._multicasts = reader(multicasts, receive)
+        self._tokens = reader(tokens, self._receive_token)
+
+    def _receive_token(self, datagrams: list[Buffer], source: NodeId | None) -> None:
+        """A token waits behind the multicasts that were sent before it, on the other socket."""
+        for _ in range(READS_PER_WAKE_UP_MAX):
+            if self._multicasts.read() < READS_PER_WAKE_UP_MAX:
+                break
+        self._receive(datagrams, source)
+
+    def send_to(self, node: NodeId, datagram: bytes) -> None:
+        """Send to one node's address; see Transport."""
+        address = self._targets.get(node)
+        if address is None:
+            self.counters.send_errors += 1
+            self._mark(Marked(MarkId.TARGET_UNKNOWN, node))
+            return
+        self._sender.send(datagram, address)
+
+    def send_all(self, datagrams: Sequence[bytes]) -> None:
+        """One multicast copy, in order; see Transport."""
+        self._sender.send_each(datagrams, (self._group,))
+
+    def discard_unread(self) -> int:
+        """Drop what waits in both sockets; see Transport."""
+        return self._multicasts.discard() + self._tokens.discard()
+
+    def close(self) -> None:
+        """Close the sockets."""
+        self._multicasts.close()
+        self._tokens.close()
+        self._sending.close()
+
+
+def _open_sockets(
+    settings: Settings, mark: Mark
+) -> tuple[SocketAddress, socket.socket, socket.socket, socket.socket]:
+    """Group address, sending, multicast and token socket; what was opened is closed on failure."""
+    how = settings.transport
+    local = socket_address(how.bind_address, how.port)
+    entry = interface_of(how.bind_address)
+    if entry is None:
+        raise ConfigError(
+            f"{how.bind_address} is not an address of this host; correct nodelist or bindnetaddr"
+        )
+    index = entry.interface_index
+    group = _group_address(settings, index)
+    opened: list[socket.socket] = []
+    try:
+        opened.append(bind_ring_socket(_with_port(local, how.port - 1), mark=mark))
+        opened.append(bind_ring_socket(group, mark=mark, shared=True))
+        opened.append(bind_ring_socket(local, mark=mark))
+        sending, multicasts, tokens = opened
+        try:
+            if how.broadcast:
+                allow_broadcast(sending)
+            else:
+                set_multicast_sender(sending, local, interface_index=index, ttl=how.ttl)
+                join_group(multicasts, group[0], interface_index=index)
+        except OSError as error:
+            raise cannot("join", group, error) from error
+    except BaseException:
+        for sock in opened:
+            sock.close()
+        raise
+    return group, sending, multicasts, tokens
+
+
+def _group_address(settings: Settings, interface_index: int) -> SocketAddress:
+    how = settings.transport
+    if how.broadcast:
+        return (BROADCAST_ADDRESS, how.port)
+    if ":" in how.multicast_address:
+        return (how.multicast_address, how.port, 0, interface_index)
+    return (how.multicast_address, how.port)
+
+
+def _with_port(address: SocketAddress, port: int) -> SocketAddress:
+    return (address[0], port, *address[2:])
