@@ -1,0 +1,381 @@
+"""asyncio under the shared source: connections, lock, sleep and clock.
+
+Keeps:       a reader that does not read stops the socket, not the memory; nothing is polled but
+             libqb's replies, for which there is nothing to wait on.
+See:         `unisono.blocking.backend` offers the same names to the generated twin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from time import monotonic as now
+from typing import Final, TypeAlias, TypeVar, cast
+
+from unisono.base.errors import ClusterError, ConnectionLost, CsError, WireError
+from unisono.base.group import Buffer
+from unisono.base.limits import CLIENT_INBOX_BYTES_MAX, CLIENT_UNSENT_BYTES_MAX
+from unisono.client.core import Added, State
+from unisono.client.cpg import CpgCore
+from unisono.client.discovery import connect_stream
+from unisono.client.native import NativeCore
+from unisono.ipc import qb_client
+from unisono.ipc.endpoint import Endpoint
+
+__all__ = ["Connection", "Lock", "now", "open_native", "open_qb", "sleep"]
+
+Lock = asyncio.Lock
+sleep = asyncio.sleep
+_T = TypeVar("_T")
+
+_EVENTS_PER_TURN_MAX: Final = 256
+_PAUSE_SECONDS_MIN: Final = 0.0002
+_PAUSE_SECONDS_MAX: Final = 0.01
+"""libqb wakes nobody for a reply, nor for room to send: one looks at growing intervals."""
+
+
+class _Waiters:
+    """Those who wait for anything to change; everybody wakes and looks again."""
+
+    __slots__ = ("_futures", "loop")
+
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self._futures: set[asyncio.Future[None]] = set()
+
+    def wake(self) -> None:
+        for future in self._futures:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, deadline: float | None) -> None:
+        """Until `wake`; ClusterError TIMEOUT at `deadline`."""
+        future: asyncio.Future[None] = self.loop.create_future()
+        self._futures.add(future)
+        try:
+            if deadline is None:
+                await future
+            else:
+                async with asyncio.timeout(deadline - now()):
+                    await future
+        except TimeoutError:
+            raise ClusterError(CsError.TIMEOUT, "the local daemon") from None
+        finally:
+            self._futures.discard(future)
+
+
+class NativeConnection(asyncio.Protocol):
+    """The native stream on asyncio's own transport."""
+
+    def __init__(self) -> None:
+        self.core = NativeCore()
+        self.add: Callable[[Buffer, bool], Added] = self.core.add
+        self.add_many = self.core.add_many
+        self._waiters = _Waiters()
+        self._transport: asyncio.Transport | None = None
+        self._paused = False
+        self._full = False
+        self._due = False
+
+    # -- for the session ---------------------------------------------------------------------------
+
+    def order(self, do: Callable[[], _T]) -> _T:
+        """Let the core queue something; alone with it where there are threads."""
+        return do()
+
+    def flush_soon(self) -> None:
+        """Send everything at the end of this turn of the loop."""
+        if not self._due:
+            self._due = True
+            self._waiters.loop.call_soon(self._flush_all)
+
+    async def flush(self, deadline: float | None = None) -> None:
+        """Send what is complete; waits while too much is unsent. ConnectionLost."""
+        self._write(everything=False)
+        while self._full:
+            await self._waiters.wait(deadline)
+        self.core.check()
+
+    async def progress(self, seen: int, deadline: float | None) -> None:
+        """Until the core's version differs from `seen`, or perhaps earlier."""
+        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
+            self._pause(False)
+        if self.core.version == seen:
+            await self._waiters.wait(deadline)
+
+    def close(self) -> None:
+        """End the connection; what the socket takes at once is still sent."""
+        if self._transport is not None:
+            self._flush_all()
+            if self._transport.get_write_buffer_size():
+                self._transport.abort()
+            else:
+                self._transport.close()
+        self._end("closed")
+
+    def _flush_all(self) -> None:
+        self._due = False
+        self._write(everything=True)
+
+    def _write(self, *, everything: bool) -> None:
+        if self._transport is not None and self.core.state is not State.LOST:
+            data = self.core.drain(everything=everything)
+            if data:
+                self._transport.write(data)
+
+    def _pause(self, pause: bool) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _end(self, reason: str) -> None:
+        self.core.fail(reason)
+        self._full = False
+        self._waiters.wake()
+
+    # -- for asyncio -------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is ours."""
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.set_write_buffer_limits(high=CLIENT_UNSENT_BYTES_MAX)
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes came."""
+        try:
+            self.core.receive(data)
+        except WireError as reason:
+            self._end(f"the daemon broke the protocol: {reason}")
+            if self._transport is not None:
+                self._transport.abort()
+            return
+        if self.core.inbox_bytes > CLIENT_INBOX_BYTES_MAX and not self._paused:
+            self._pause(True)
+        self._waiters.wake()
+
+    def pause_writing(self) -> None:
+        """Too much is unsent."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """There is room again."""
+        self._full = False
+        self._waiters.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The daemon closed, or we did."""
+        self._transport = None
+        self._end(str(exc) if exc else "the daemon closed the connection")
+
+
+class QbConnection:
+    """libqb's CPG service, read when its descriptor says so."""
+
+    __slots__ = (
+        "_answering",
+        "_client",
+        "_descriptors",
+        "_due",
+        "_paused",
+        "_sending",
+        "_waiters",
+        "add",
+        "add_many",
+        "core",
+    )
+
+    def __init__(self, client: qb_client.QbClient) -> None:
+        self.core = CpgCore(os.getpid())
+        self.add: Callable[[Buffer, bool], Added] = self.core.add
+        self.add_many: Callable[[Sequence[Buffer], int, bool], int] = self.core.add_many
+        self._client = client
+        self._descriptors: tuple[int, ...] = (client.fileno(), client.liveness_fileno())
+        self._waiters = _Waiters()
+        self._sending = asyncio.Lock()
+        self._answering = False
+        self._due = False
+        self._paused = True
+        self._pause(False)
+        events, liveness = self._descriptors
+        if liveness != events:
+            self._waiters.loop.add_reader(liveness, self._on_hang_up)
+
+    # -- for the session ---------------------------------------------------------------------------
+
+    def order(self, do: Callable[[], _T]) -> _T:
+        """Let the core queue something; alone with it where there are threads."""
+        return do()
+
+    def flush_soon(self) -> None:
+        """Send at the end of this turn of the loop; what finds no room, a little later."""
+        if not self._due:
+            self._due = True
+            self._waiters.loop.call_soon(self._send_some)
+
+    async def flush(self, deadline: float | None = None) -> None:
+        """Send everything, and wait for the replies to what has one. ConnectionLost, TIMEOUT."""
+        pause = _PAUSE_SECONDS_MIN
+        try:
+            async with self._sending:
+                while self.core.output and self.core.state is not State.LOST:
+                    if self._step():
+                        pause = _PAUSE_SECONDS_MIN
+                        continue
+                    if deadline is not None and now() > deadline:
+                        raise ClusterError(CsError.TIMEOUT, "the local daemon")
+                    await sleep(pause)
+                    pause = min(pause * 2, _PAUSE_SECONDS_MAX)
+        finally:
+            if self.core.output:
+                self.flush_soon()
+        self.core.check()
+
+    async def progress(self, seen: int, deadline: float | None) -> None:
+        """Until the core's version differs from `seen`, or perhaps earlier."""
+        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
+            self._pause(False)
+            self._on_readable()
+        if self.core.version == seen:
+            await self._waiters.wait(deadline)
+
+    def close(self) -> None:
+        """End the connection."""
+        if not self._sending.locked():
+            self._send_some()
+        self._end("closed")
+
+    # -- sending -----------------------------------------------------------------------------------
+
+    def _send_some(self) -> None:
+        """Send what has no reply, as long as there is room and nobody else sends."""
+        self._due = False
+        if self._sending.locked() or self.core.state is State.LOST:
+            return
+        try:
+            while self.core.output and not self.core.output[0].called:
+                if not self._send_front():
+                    self._due = True
+                    self._waiters.loop.call_later(_PAUSE_SECONDS_MAX, self._send_some)
+                    return
+        except (ConnectionLost, WireError) as reason:
+            self._end(str(reason))
+
+    def _step(self) -> bool:
+        """One step with the front of the output; False when there is nothing to do but wait."""
+        try:
+            if not self._answering:
+                return self._send_front()
+            reply = self._client.read_reply()
+            if reply is None:
+                return False
+            self._answering = False
+            going = self.core.answer(reply)
+        except (ConnectionLost, WireError) as reason:
+            self._end(str(reason))
+            return True
+        self._waiters.wake()
+        return going
+
+    def _send_front(self) -> bool:
+        request = self.core.output[0]
+        held = self._client.flow_control
+        if held == 1 or (held and request.multicast):
+            return False
+        if not self._client.try_send(request.pieces):
+            return False
+        if request.called:
+            self._answering = True
+        else:
+            self.core.sent()
+        return True
+
+    # -- receiving ---------------------------------------------------------------------------------
+
+    def _on_readable(self) -> None:
+        if self._paused or self.core.state is State.LOST:
+            return
+        events: list[bytes] = []
+        ended = ""
+        try:
+            while len(events) < _EVENTS_PER_TURN_MAX:
+                event = self._client.read_event()
+                if event is None:
+                    break
+                events.append(event)
+            else:
+                # The connection may hold more than its descriptor shows.
+                self._waiters.loop.call_soon(self._on_readable)
+        except ConnectionLost as reason:
+            ended = str(reason)
+        try:
+            self.core.receive(events)
+        except WireError as reason:
+            ended = f"the daemon broke the protocol: {reason}"
+        if ended:
+            self._end(ended)
+        elif self.core.inbox_bytes > CLIENT_INBOX_BYTES_MAX:
+            self._pause(True)
+        self._waiters.wake()
+
+    def _on_hang_up(self) -> None:
+        self._on_readable()
+        self._end("the daemon went away")
+
+    def _pause(self, pause: bool) -> None:
+        if self.core.state is State.LOST:
+            return
+        self._paused = pause
+        if pause:
+            self._waiters.loop.remove_reader(self._descriptors[0])
+        else:
+            self._waiters.loop.add_reader(self._descriptors[0], self._on_readable)
+
+    def _end(self, reason: str) -> None:
+        self.core.fail(reason)
+        self._waiters.wake()
+        # Nothing else runs between the end of the client and this: no number is taken again yet.
+        for descriptor in self._descriptors:
+            self._waiters.loop.remove_reader(descriptor)
+        self._descriptors = ()
+        self._client.close()
+
+
+Connection: TypeAlias = NativeConnection | QbConnection
+
+
+async def open_native(endpoint: Endpoint) -> Connection:
+    """Connect to our daemon's native stream. Errors of `connect_stream`."""
+    stream = connect_stream(endpoint)
+    try:
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_unix_connection(NativeConnection, sock=stream)
+    except BaseException:
+        stream.close()
+        raise
+    return connection
+
+
+async def open_qb(endpoint: Endpoint, deadline: float) -> Connection:
+    """Connect to the CPG service. libqb's handshake blocks, so a thread does it and ends."""
+    timeout = max(deadline - now(), 0.001)
+    executor = ThreadPoolExecutor(1, "unisono-connect")
+    attempt = executor.submit(qb_client.connect, endpoint, timeout_seconds=timeout)
+    executor.shutdown(wait=False)
+    try:
+        return QbConnection(await asyncio.wrap_future(attempt))
+    except asyncio.CancelledError:
+        attempt.add_done_callback(_discard)
+        raise
+
+
+def _discard(attempt: Future[qb_client.QbClient]) -> None:
+    """Nobody wants the connection any more."""
+    if not attempt.cancelled():
+        with suppress(Exception):
+            attempt.result().close()
