@@ -1,0 +1,59 @@
+"""Checkers: one file per property of extended virtual synchrony; each judges the merged trace only.
+
+Speaks:      records in; `Violation` out, with the property, the moment and what happened.
+Counterpart: TigerBeetle testing/cluster/*_checker.zig; Moser, Amir et al.,
+             "Extended Virtual Synchrony", ICDCS 1994.
+Keeps:       sound: legal behaviour never fires; a process that crashed owes nothing.
+Never:       looks into a machine, a network or a node.
+"""
+
+from unisono.sim.checkers.agreed_order import AgreedOrder
+from unisono.sim.checkers.bounded_queues import BoundedQueues
+from unisono.sim.checkers.causal_order import CausalOrder
+from unisono.sim.checkers.checker import Checker, Violation
+from unisono.sim.checkers.delivery_view import DeliveryView
+from unisono.sim.checkers.gap_freedom import GapFreedom
+from unisono.sim.checkers.group_agreement import GroupAgreement
+from unisono.sim.checkers.group_integrity import GroupIntegrity
+from unisono.sim.checkers.integrity import Integrity
+from unisono.sim.checkers.liveness import Liveness
+from unisono.sim.checkers.no_ghosts import NoGhosts
+from unisono.sim.checkers.safe_delivery import SafeDelivery
+from unisono.sim.checkers.self_delivery import SelfDelivery
+from unisono.sim.checkers.transitional_views import TransitionalViews
+from unisono.sim.checkers.unique_views import UniqueViews
+from unisono.sim.checkers.virtual_synchrony import VirtualSynchrony
+
+
+def ring_checkers() -> list[Checker]:
+    """Fresh checkers of everything that the ring promises, in the order in which they conclude."""
+    return [
+        UniqueViews(),
+        TransitionalViews(),
+        DeliveryView(),
+        Integrity(),
+        AgreedOrder(),
+        CausalOrder(),
+        BoundedQueues(),
+        Liveness(),
+        SelfDelivery(),
+        GapFreedom(),
+        VirtualSynchrony(),
+        SafeDelivery(),
+    ]
+
+
+def group_checkers() -> list[Checker]:
+    """Fresh checkers of what closed process groups promise."""
+    return [GroupIntegrity(), GroupAgreement(), NoGhosts()]
+
+
+__all__ = [
+    "Checker",
+    "GroupIntegrity",
+    "Liveness",
+    "SelfDelivery",
+    "Violation",
+    "group_checkers",
+    "ring_checkers",
+]

@@ -1,0 +1,53 @@
+"""Company: since when two nodes have been together, and what a newcomer may therefore miss.
+
+Counterpart: corosync exec/totempg.c: a message in packets goes on across a ring change.
+Keeps:       only the first application message of an origin in a ring can have begun before it.
+"""
+
+from unisono.base.ids import NodeId, seq_less
+from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent
+
+
+class Company:
+    """Knows which messages began before a process came together with their origin.
+
+    In a ring with Corosync members such a message reaches the old companions only; in a ring of
+    Unisono members it is sent again, whole, so that nobody misses it.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[Process, dict[NodeId, int]] = {}
+        self._at: dict[tuple[Process, Ring], dict[NodeId, int]] = {}
+        self._sent: dict[tuple[NodeId, int], Sent] = {}
+        self._first: dict[tuple[Ring, NodeId], int] = {}
+
+    def sent(self, record: Sent) -> None:
+        """Note when a message was accepted."""
+        self._sent.setdefault((record.who.node, record.key), record)
+
+    def installed(self, record: Installed) -> None:
+        """Note who is new to whom."""
+        if record.regular:
+            since = dict(self._since.get(record.who, {}))
+            since.update((node, record.time) for node in record.joined)
+            self._since[record.who] = self._at[record.who, record.ring] = since
+
+    def delivered(self, record: Delivered) -> None:
+        """Note the first application message of each origin in each ring."""
+        sent = self._sent.get((record.origin, record.key))
+        if record.ring is None or sent is None or sent.during_sync:
+            return
+        at = (record.ring, record.origin)
+        first = self._first.get(at)
+        if first is None or seq_less(record.seq, first):
+            self._first[at] = record.seq
+
+    def may_miss(self, who: Process, ring: Ring, seq: int, origin: NodeId, key: int) -> bool:
+        """Whether `who` may lack that message of `ring`."""
+        sent = self._sent.get((origin, key))
+        return (
+            sent is not None
+            and not sent.during_sync
+            and self._first.get((ring, origin)) == seq
+            and sent.time < self._at.get((who, ring), {}).get(origin, -1)
+        )

@@ -1,0 +1,479 @@
+"""A simulated node: the real ring and a real group machine, wired as the executive must wire them.
+
+Speaks:      datagrams from the network, requests of simulated clients, virtual timers.
+Counterpart: the executive; corosync exec/main.c.
+Keeps:       effects are carried out one by one, in order: stored first, what depends on it after.
+Never:       decides anything: what to break and when comes from faults.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from unisono.base.clients import ClientGone, Disconnect, Notify, Reply, ShutDown
+from unisono.base.group import (
+    ConfigurationChanged,
+    ConfigurationKind,
+    Delivered,
+    Discard,
+    Guarantee,
+    Leave,
+    Left,
+    Marked,
+    Multicast,
+    Pace,
+    SendAll,
+    SendTo,
+    StoreRingSeq,
+    Submitted,
+    SyncFinished,
+)
+from unisono.base.ids import NO_RING, ClientId, Nanos, NodeId, RingId
+from unisono.base.limits import SEND_QUEUE_BYTES_MAX
+from unisono.base.marks import Mark
+from unisono.config.settings import RingSettings
+from unisono.sim import trace
+from unisono.sim.messages import key_of
+from unisono.sim.network import Network
+from unisono.sim.scheduler import Livelock, Scheduler
+from unisono.totem import Start, Totem
+
+INBOX_BYTES_MAX: Final = 2_179_072
+"""A socket's receive buffer while its process sleeps: Corosync's SO_RCVBUF."""
+READ_PER_WAKE_MAX: Final = 64
+"""Datagrams that a driver reads before it looks at its timers (DESIGN D1)."""
+EFFECTS_PER_CALL_MAX: Final = 100_000
+LEVEL_STOP: Final = 0.75
+LEVEL_RESUME: Final = 0.5
+KEPT_MAX: Final = 512
+"""Multicasts that the ring refused and the driver keeps; readers have stopped long before."""
+
+
+class GroupMachine(Protocol):
+    """What stands above the ring: the services' engine, or `PlainGroup`."""
+
+    @property
+    def accepting(self) -> bool: ...
+    def receive(self, event: Delivered | ConfigurationChanged, now: Any) -> None: ...
+    def submit(self, request: Any, now: Any) -> Any: ...
+    def expire(self, now: Any) -> None: ...
+    def deadline(self) -> int | None: ...
+    def drain(self) -> list[Any]: ...
+
+
+class Desk(Protocol):
+    """The simulated clients of one node."""
+
+    def carry(self, effect: Reply | Notify | Disconnect) -> None: ...
+    def daemon_gone(self) -> None: ...
+
+
+@dataclass(slots=True)
+class World:
+    """What the nodes of one cluster share."""
+
+    scheduler: Scheduler
+    network: Network
+    trace: trace.Trace
+    epochs: dict[NodeId, int]
+    """How often each node has lost its store."""
+    marks: dict[Mark, int]
+    members: tuple[NodeId, ...]
+    """All nodes of the configuration."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """A client's request that the daemon has not read yet; `taken()` is called when it does."""
+
+    request: Any
+    taken: Callable[[], None] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the message, if it is one."""
+        return len(getattr(self.request, "payload", b"") or getattr(self.request, "message", b""))
+
+
+class SimulatedNode:
+    """One machine with its disk; its daemon may crash, start, sleep and wake."""
+
+    def __init__(
+        self,
+        node: NodeId,
+        world: World,
+        settings: RingSettings,
+        make_group: Callable[[NodeId], GroupMachine],
+    ) -> None:
+        self.node = node
+        self.world = world
+        self.settings = settings
+        self.stored_ring_seq: int | None = None
+        self.who = trace.Process(node, 0)
+        self.totem: Totem | None = None
+        self.group: GroupMachine = make_group(node)
+        self.desk: Desk | None = None
+        self.paused = False
+        self.crash_after: int | None = None
+        """Crash when that many more effects were carried out."""
+        self.waiting: deque[Waiting] = deque()
+        self._make_group = make_group
+        self._effects: deque[Any] = deque()
+        self._news: deque[ClientGone] = deque()
+        self._kept: deque[Multicast] = deque()
+        self._kept_sync: deque[Multicast] = deque()
+        self._syncing = False
+        self._reading = True
+        self._clean = False
+        self._carrying = False
+        self._inbox: deque[tuple[bytes, NodeId]] = deque()
+        self._inbox_bytes = 0
+        self._rings: dict[RingId, trace.Ring] = {}
+        self._current: RingId = NO_RING
+        self._timer_at: int | None = None
+        self._carriers: dict[type, Callable[[Any], None]] = {
+            SendTo: self._send_to,
+            SendAll: self._send_all,
+            StoreRingSeq: self._store,
+            Delivered: self._deliver,
+            ConfigurationChanged: self._install,
+            Marked: self._mark,
+            Left: self._leave_done,
+            Discard: self._discard,
+            Multicast: self._multicast,
+            SyncFinished: self._sync_finished,
+            Reply: self._client_effect,
+            Notify: self._client_effect,
+            Disconnect: self._client_effect,
+            ShutDown: self._shut_down,
+        }
+        world.network.attach(node, self.arrive)
+
+    @property
+    def running(self) -> bool:
+        """Whether the daemon lives (it may be paused)."""
+        return self.totem is not None
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits to be read from clients or to be taken by the ring."""
+        totem = self.totem
+        return (
+            not self.waiting
+            and not self._kept
+            and not self._kept_sync
+            and (totem is None or totem.queue_level == 0)
+        )
+
+    @property
+    def ring_rep(self) -> NodeId:
+        """The representative of the ring installed last, 0 before the first."""
+        return self._current.rep
+
+    @property
+    def bytes_waiting(self) -> int:
+        """Bytes of messages that clients, driver and ring still hold (the ring's as a guess)."""
+        held = sum(len(kept.payload) for kept in (*self._kept, *self._kept_sync))
+        held += sum(waiting.size for waiting in self.waiting)
+        return held + int((self.totem.queue_level if self.totem else 0) * SEND_QUEUE_BYTES_MAX)
+
+    # -- what happens to the machine --------------------------------------------------------------
+
+    def start(self, *, keep_store: bool = True) -> None:
+        """Start the daemon: a new life, with the stored ring sequence or without."""
+        assert self.totem is None, "the daemon runs already"
+        if not keep_store and self.stored_ring_seq is not None:
+            self.stored_ring_seq = None
+            self.world.epochs[self.node] = self.world.epochs.get(self.node, 0) + 1
+        self.who = trace.Process(self.node, self.who.life + 1)
+        ring_seq = (self.stored_ring_seq or 0) + 1
+        self._add(trace.Booted(self._now, self.who, ring_seq, keep_store))
+        self.totem = Totem(self.settings, self.node, ring_seq, known=self.world.members)
+        self.group = self._make_group(self.node)
+        self._effects.clear()
+        self._news.clear()
+        self._kept.clear()
+        self._kept_sync.clear()
+        self._rings.clear()
+        self._current = NO_RING
+        self._syncing = self._clean = self.paused = False
+        self._reading = True
+        self._empty_inbox()
+        self._timer_at = None
+        self.totem.submit(Start(), self._now)
+        self._carry()
+
+    def crash(self) -> None:
+        """The daemon is gone between two effects; what it stored stays."""
+        if self.totem is None:
+            return
+        self.totem = None
+        self.crash_after = None
+        self.paused = False
+        self._effects.clear()
+        self._empty_inbox()
+        self.waiting.clear()
+        self._add(trace.Crashed(self._now, self.who, self._clean))
+        if self.desk is not None:
+            self.desk.daemon_gone()
+
+    def leave(self) -> None:
+        """Ask the daemon to leave the ring cleanly and to end."""
+        if self.totem is not None and not self.paused:
+            self.totem.submit(Leave(), self._now)
+            self._carry()
+
+    def pace(self, slow: bool) -> None:
+        """Tell the ring that a local reader is behind, or no longer."""
+        if self.totem is not None and not self.paused:
+            self.totem.submit(Pace(slow), self._now)
+            self._carry()
+
+    def pause(self) -> None:
+        """Stop the process (SIGSTOP): datagrams queue up, timers pass unnoticed."""
+        if self.totem is not None:
+            self.paused = True
+
+    def resume(self) -> None:
+        """Let the process go on: it reads what has queued up, then looks at its timers."""
+        if not self.paused:
+            return
+        self.paused = False
+        while self._inbox and not self.paused:
+            for _ in range(min(READ_PER_WAKE_MAX, len(self._inbox))):
+                if not self._inbox:
+                    break
+                datagram, source = self._inbox.popleft()
+                self._inbox_bytes -= len(datagram)
+                self._read(datagram, source)
+            self._expire_due()
+        self._expire_due()
+
+    def offer(self, waiting: Waiting) -> None:
+        """A client writes a request; the daemon reads it when it accepts requests."""
+        if self.totem is None:
+            return
+        self.waiting.append(waiting)
+        if not self._carrying and not self.paused:
+            self._carry()
+
+    def tell(self, news: ClientGone) -> None:
+        """A client is gone; the driver notices whether it reads clients or not."""
+        if self.totem is not None:
+            self._news.append(news)
+            if not self._carrying and not self.paused:
+                self._carry()
+
+    def withdraw(self, client: ClientId) -> None:
+        """Forget what `client` wrote and the daemon has not read."""
+        self.waiting = deque(each for each in self.waiting if each.request.client != client)
+
+    def arrive(self, datagram: bytes, source: NodeId) -> None:
+        """One datagram from the network."""
+        if self.totem is None:
+            return
+        if not self.paused:
+            self._read(datagram, source)
+        elif self._inbox_bytes + len(datagram) <= INBOX_BYTES_MAX:
+            self._inbox.append((datagram, source))
+            self._inbox_bytes += len(datagram)
+
+    # -- the wiring -------------------------------------------------------------------------------
+
+    def _read(self, datagram: bytes, source: NodeId) -> None:
+        totem = self.totem
+        if totem is not None:
+            totem.receive(datagram, source, self.world.scheduler.now)
+            self._carry()
+
+    def _carry(self) -> None:
+        """Carry out effects until there are none and no client may be read; set the timer."""
+        assert not self._carrying, "the driver is not reentrant"
+        self._carrying = True
+        effects = self._effects
+        budget = EFFECTS_PER_CALL_MAX
+        while self.totem is not None:
+            effects.extend(self.totem.drain(self.world.scheduler.now))
+            if not effects and not self._hear_news() and not self._read_client():
+                self._set_timer()
+                break
+            while effects:
+                budget -= 1
+                if budget < 0:
+                    raise Livelock(f"node {self.node}: effects without end: {effects[0]}")
+                self._carry_one(effects.popleft())
+        self._carrying = False
+
+    def _carry_one(self, effect: Any) -> None:
+        if self.crash_after is not None:
+            if self.crash_after <= 0:
+                self.crash()
+                return
+            self.crash_after -= 1
+        self._carriers[type(effect)](effect)
+
+    def _carry_group(self) -> None:
+        """The group machine's effects, in order, at once; what the ring makes of them waits."""
+        for effect in self.group.drain():
+            if self.totem is None:
+                return
+            self._carry_one(effect)
+
+    def _hear_news(self) -> bool:
+        if not self._news:
+            return False
+        self.group.submit(self._news.popleft(), self._now)
+        self._carry_group()
+        return True
+
+    def _read_client(self) -> bool:
+        """Hand on one kept multicast or one client's request; False when nothing may move."""
+        if not (self.waiting or self._kept or self._kept_sync):
+            return False
+        totem = self.totem
+        assert totem is not None
+        kept = self._kept_sync or (None if self._syncing else self._kept)
+        if kept:
+            if not self._try(kept[0]):
+                return False
+            kept.popleft()
+            return True
+        level = totem.queue_level
+        self._reading = level < (LEVEL_STOP if self._reading else LEVEL_RESUME)
+        if not (self.waiting and self._reading and self.group.accepting) or self._syncing:
+            return False
+        waiting = self.waiting.popleft()
+        if waiting.taken is not None:
+            waiting.taken()
+        self.group.submit(waiting.request, self._now)
+        self._carry_group()
+        return True
+
+    def _try(self, request: Multicast) -> bool:
+        totem = self.totem
+        assert totem is not None
+        if totem.submit(request, self._now) is Submitted.FULL:
+            return False
+        key = key_of(request.group, request.payload)
+        safe = request.guarantee is Guarantee.SAFE
+        self._add(trace.Sent(self._now, self.who, key, safe, self._syncing))
+        return True
+
+    def _set_timer(self) -> None:
+        assert self.totem is not None
+        dues = (self.totem.deadline(), self.group.deadline())
+        due = min((due for due in dues if due is not None), default=None)
+        if due is not None and (self._timer_at is None or due < self._timer_at):
+            self._timer_at = due
+            self.world.scheduler.at(due, self._wake, self.who.life, due)
+
+    def _wake(self, life: int, due: int) -> None:
+        if life != self.who.life or due != self._timer_at:
+            return
+        self._timer_at = None
+        if not self.paused:
+            self._expire_due()
+
+    def _expire_due(self) -> None:
+        totem = self.totem
+        if totem is None:
+            return
+        now = self._now
+        due = totem.deadline()
+        if due is not None and due <= now:
+            totem.expire(now)
+        group_due = self.group.deadline()
+        if group_due is not None and group_due <= now:
+            self.group.expire(now)
+            self._carry_group()
+        self._carry()
+
+    # -- one carrier per effect -------------------------------------------------------------------
+
+    def _send_to(self, effect: SendTo) -> None:
+        self.world.network.send(self.node, effect.target, effect.datagram)
+
+    def _send_all(self, effect: SendAll) -> None:
+        self.world.network.send_all(self.node, effect.datagrams)
+
+    def _store(self, effect: StoreRingSeq) -> None:
+        self.stored_ring_seq = effect.seq
+
+    def _deliver(self, effect: Delivered) -> None:
+        key = key_of(effect.group, effect.payload)
+        ring = self._rings.get(effect.ring)
+        self._add(trace.Delivered(self._now, self.who, effect.origin, key, ring, effect.seq))
+        self.group.receive(effect, self._now)
+        self._carry_group()
+
+    def _install(self, effect: ConfigurationChanged) -> None:
+        regular = effect.kind is ConfigurationKind.REGULAR
+        ring = self._rings.get(effect.ring)
+        if ring is None:
+            epoch = self.world.epochs.get(effect.ring.rep, 0)
+            ring = self._rings[effect.ring] = trace.Ring(effect.ring.rep, effect.ring.seq, epoch)
+        if regular:
+            # From here on nothing of the old ring may be delivered.
+            self._current = effect.ring
+            self._rings = {effect.ring: ring}
+        self._syncing = True
+        self._add(
+            trace.Installed(
+                self._now, self.who, regular, ring, effect.members, effect.left, effect.joined
+            )
+        )
+        self.group.receive(effect, self._now)
+        self._carry_group()
+
+    def _multicast(self, effect: Multicast) -> None:
+        kept = self._kept_sync if self._syncing else self._kept
+        if kept or not self._try(effect):
+            kept.append(effect)
+            self._measure("kept multicasts", len(kept), KEPT_MAX)
+
+    def _sync_finished(self, effect: SyncFinished) -> None:
+        assert self.totem is not None
+        self.totem.submit(effect, self._now)
+        if effect.ring != self._current:
+            return
+        self._syncing = False
+        self._add(trace.Synced(self._now, self.who))
+        self._measure("send queue permille", int(self.totem.queue_level * 1000), 1000)
+
+    def _mark(self, effect: Marked) -> None:
+        marks = self.world.marks
+        marks[effect.mark] = marks.get(effect.mark, 0) + 1
+
+    def _discard(self, effect: Discard) -> None:
+        self._empty_inbox()
+
+    def _leave_done(self, effect: Left) -> None:
+        self._clean = True
+        self.crash()
+
+    def _client_effect(self, effect: Reply | Notify | Disconnect) -> None:
+        assert self.desk is not None, "effects for clients on a node without clients"
+        self.desk.carry(effect)
+
+    def _shut_down(self, effect: ShutDown) -> None:
+        if effect.clean and self.totem is not None:
+            self.totem.submit(Leave(), self._now)
+        else:
+            self.crash()
+
+    # -- small things -----------------------------------------------------------------------------
+
+    @property
+    def _now(self) -> Nanos:
+        return self.world.scheduler.now
+
+    def _add(self, record: trace.Record) -> None:
+        self.world.trace.add(record)
+
+    def _measure(self, what: str, value: int, bound: int) -> None:
+        self._add(trace.Measured(self._now, self.who, what, value, bound))
+
+    def _empty_inbox(self) -> None:
+        self._inbox.clear()
+        self._inbox_bytes = 0
