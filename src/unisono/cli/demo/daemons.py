@@ -1,0 +1,122 @@
+"""Three `unisonod` on the loopback interface, an instance directory each."""
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Final
+
+from unisono.base.errors import UnisonoError
+from unisono.cli.main import find_program
+
+LOOPBACK: Final = "127.0.0."
+PORT_FIRST: Final = 5405
+PORTS_TRIED_MAX: Final = 200
+STOP_SECONDS_MAX: Final = 5.0
+LOG_LINES_SHOWN: Final = 12
+TOKEN_MILLISECONDS: Final = 1_000
+"""Corosync's default before 3.1; a failure is noticed in a few seconds, not in ten."""
+
+
+def free_port(count: int) -> int:
+    """A port that is free on the first `count` loopback addresses, and the one below it, too."""
+    for port in range(PORT_FIRST, PORT_FIRST + 2 * PORTS_TRIED_MAX, 2):
+        try:
+            for index in range(count):
+                for used in (port, port - 1):
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                        probe.bind((f"{LOOPBACK}{index + 1}", used))
+        except OSError:
+            continue
+        return port
+    raise UnisonoError(f"no free UDP port from {PORT_FIRST} on")
+
+
+def configuration(count: int, port: int) -> str:
+    """The configuration that all daemons share."""
+    nodes = "".join(
+        f"    node {{\n        ring0_addr: {LOOPBACK}{index + 1}\n"
+        f"        name: node{index + 1}\n        nodeid: {index + 1}\n    }}\n"
+        for index in range(count)
+    )
+    return (
+        "totem {\n    version: 2\n    cluster_name: demo\n    transport: udpu\n"
+        f"    token: {TOKEN_MILLISECONDS}\n"
+        f"    interface {{\n        linknumber: 0\n        mcastport: {port}\n    }}\n}}\n"
+        f"nodelist {{\n{nodes}}}\n"
+        "logging {\n    to_syslog: no\n    to_stderr: yes\n}\n"
+    )
+
+
+class Daemon:
+    """One `unisonod`, startable again after it was killed."""
+
+    def __init__(self, directory: Path, index: int, text: str) -> None:
+        self.node_id = index + 1
+        self.directory = directory
+        self._process: subprocess.Popen[bytes] | None = None
+        directory.mkdir(mode=0o700)
+        self._file = directory / "corosync.conf"
+        self._file.write_text(text)
+        self._log = directory / "log"
+
+    @property
+    def pid(self) -> int:
+        """Its process id, 0 while it does not run."""
+        running = self._process is not None and self._process.poll() is None
+        return self._process.pid if running and self._process is not None else 0
+
+    def start(self) -> None:
+        """Start it; UnisonoError when the program is missing."""
+        program = find_program("unisonod")
+        if program is None:
+            raise UnisonoError("unisonod is not installed")
+        arguments = ["-f", "-c", str(self._file), "--instance", str(self.directory)]
+        arguments += ["--node-id", str(self.node_id)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def check(self) -> None:
+        """UnisonoError with the end of its log when it ended by itself."""
+        if self._process is not None and self._process.poll() is not None:
+            raise UnisonoError(
+                f"daemon {self.node_id} ended with status {self._process.returncode}:\n"
+                + self.log_end()
+            )
+
+    def log_end(self) -> str:
+        """The last lines that it wrote."""
+        if not self._log.exists():
+            return ""
+        return "\n".join(self._log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:])
+
+    def kill(self) -> None:
+        """SIGKILL: no goodbye, no cleaning up."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stop(self) -> None:
+        """Leave the ring and end; killed if it takes too long."""
+        if self._process is not None:
+            stop_process(self._process)
+            self._process = None
+
+
+def stop_process(process: subprocess.Popen[bytes]) -> None:
+    """End a child that was started here, gently first."""
+    if process.poll() is None:
+        os.kill(process.pid, signal.SIGTERM)
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+    process.wait()

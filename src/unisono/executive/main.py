@@ -1,0 +1,224 @@
+"""unisonod: the command line, the start and the end of the daemon.
+
+Speaks:      corosync(8)'s options that matter today; SIGTERM, SIGINT, SIGQUIT leave the ring.
+Counterpart: corosync exec/main.c; exit statuses as in its exec/util.h where they fit.
+Keeps:       `-v` touches nothing, `-t` only reads; every refusal is a line and an exit status.
+"""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final, NoReturn
+
+from unisono.base.errors import ConfigError
+from unisono.base.group import Marked
+from unisono.base.marks import Mark
+from unisono.config.environment import Subject, choose
+from unisono.config.load import Loaded, load
+from unisono.config.problems import ConfigErrors
+from unisono.config.settings import UDP, Settings
+from unisono.executive.collector import IdleCollector
+from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
+from unisono.executive.instance import Instance
+from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
+from unisono.executive.ring_store import RingStoreError
+from unisono.linux.memory import keep_freed_memory, lock_memory
+from unisono.linux.process import (
+    AlreadyRunning,
+    PidFile,
+    ReadyPipe,
+    daemonise,
+    is_privilege_raised,
+    raise_priority,
+)
+from unisono.linux.sockets import is_bindable, socket_address
+from unisono.observe.lines import Level
+from unisono.observe.logs import Log
+
+STATUS_BAD: Final = 1
+STATUS_NO_STATE_DIR: Final = 16
+STATUS_PID_FILE: Final = 17
+STATUS_RUNNING: Final = 18
+CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
+ADDRESS_ATTEMPTS_MAX: Final = 10
+ADDRESS_PAUSE_SECONDS: Final = 0.1
+_STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+_IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+"""Their defaults would kill a member of the ring; they mean nothing yet."""
+
+
+class Refused(Exception):
+    """The daemon cannot start: text for the administrator and exit status."""
+
+    def __init__(self, text: str, status: int = STATUS_BAD) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(STATUS_BAD, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run `unisonod`; the exit status."""
+    options = _parser().parse_args(arguments)
+    if options.version:
+        print(f"unisonod {version('unisono')}")
+        return 0
+    ready: ReadyPipe | None = None
+    try:
+        if is_privilege_raised():
+            raise Refused("refusing to run set-uid or set-gid")
+        loaded, file = read_configuration(options.config, options.node_id)
+        if options.test:
+            return _report_test(loaded, file)
+        instance = Instance(Path(options.instance).absolute() if options.instance else None)
+        directory = _prepare(instance, loaded.settings)
+        if not options.foreground:
+            ready = daemonise(directory)
+        return _run_locked(loaded, instance, ready)
+    except ConfigErrors as error:
+        return _refuse(ready, STATUS_BAD, "\n".join(error.errors))
+    except ConfigError as error:
+        return _refuse(ready, STATUS_BAD, f"unisonod: {error}")
+    except RingStoreError as error:
+        return _refuse(ready, STATUS_RING_STORE, f"unisonod: {error}")
+    except Refused as error:
+        return _refuse(ready, error.status, f"unisonod: {error}")
+
+
+def read_configuration(argument: str | None, node_id: int | None = None) -> tuple[Loaded, str]:
+    """The configuration and the path it came from. ConfigErrors, Refused when it is unreadable."""
+    file = choose(Subject.MAIN_FILE, os.environ, argument=argument).path
+    try:
+        with Path(file).open("rb") as stream:
+            text = stream.read(CONFIG_BYTES_MAX)
+        host = ThisHost(node_id)
+    except OSError as error:
+        raise Refused(f"cannot read {file}: {error.strerror}") from error
+    extra = read_uidgid_files(file)
+    return load(text, file, extra, SystemResolver(), host, environ=os.environ), file
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="unisonod", description="Cluster engine: ring, groups, membership.")
+    add = parser.add_argument
+    add("-f", dest="foreground", action="store_true", help="stay in the foreground")
+    add("-c", dest="config", metavar="FILE", help="configuration (/etc/corosync/corosync.conf)")
+    add("-t", dest="test", action="store_true", help="test the configuration and exit")
+    add("-v", dest="version", action="store_true", help="print the version and exit")
+    add("--instance", metavar="DIR", help="directory of sockets and state, to run several")
+    add("--node-id", type=int, metavar="N", help="which node of the nodelist this is")
+    return parser
+
+
+def _report_test(loaded: Loaded, file: str) -> int:
+    for warning in loaded.warnings:
+        print(f"{warning} (warning)", file=sys.stderr)
+    print(f"{file}: good")
+    return 0
+
+
+def _refuse(ready: ReadyPipe | None, status: int, text: str) -> int:
+    if ready is not None:
+        ready.tell(status, text)
+    else:
+        print(text, file=sys.stderr)
+    return status
+
+
+def _prepare(instance: Instance, settings: Settings) -> str:
+    """Make the instance's directory; the state directory, which must exist."""
+    try:
+        instance.prepare()
+    except OSError as error:
+        raise Refused(f"instance directory: {error.strerror or error}") from error
+    directory = instance.state_dir(settings)
+    if not Path(directory).is_dir():
+        raise Refused(f"state directory {directory} is missing", STATUS_NO_STATE_DIR)
+    return str(Path(directory).absolute())
+
+
+def _run_locked(loaded: Loaded, instance: Instance, ready: ReadyPipe | None) -> int:
+    try:
+        pid_file = PidFile(str(instance.pid_file))
+    except AlreadyRunning as error:
+        raise Refused(str(error), STATUS_RUNNING) from error
+    except OSError as error:
+        text = f"cannot write {instance.pid_file}: {error.strerror}"
+        raise Refused(text, STATUS_PID_FILE) from error
+    try:
+        log = Log(loaded.settings.logging)
+    except OSError as error:
+        pid_file.remove()
+        raise Refused(f"cannot open the log file: {error}") from error
+    keep_freed_memory()
+    try:
+        return asyncio.run(_serve(loaded, instance, log, ready))
+    finally:
+        log.close()
+        pid_file.remove()
+
+
+async def _serve(loaded: Loaded, instance: Instance, log: Log, ready: ReadyPipe | None) -> int:
+    """Run one node until it has stopped; its exit status. ConfigError, RingStoreError at start."""
+    settings = loaded.settings
+    log.write(Level.NOTICE, "MAIN", f"Unisono Cluster Engine {version('unisono')} starting up")
+    for choice in loaded.choices:
+        log.write(Level.DEBUG, "MAIN", f"Using {choice}")
+    for warning in loaded.warnings:
+        log.write(Level.WARNING, "MAIN", warning)
+    kind = "UDP/IP Multicast" if settings.transport.kind == UDP else "UDP/IP Unicast"
+    log.write(Level.NOTICE, "TOTEM", f"Initializing transport ({kind}).")
+    await _address_there(settings)
+    node = Node(settings, instance, log)
+    loop = asyncio.get_running_loop()
+    collector = IdleCollector(loop, node.work)
+    try:
+        _ask_for_more(settings, node)
+        node.start()
+        _watch(loop, node, log)
+        if ready is not None:
+            ready.tell(0)
+        collector.start()
+        return await node.stopped
+    finally:
+        collector.stop()
+        node.close()
+
+
+async def _address_there(settings: Settings) -> None:
+    """Give an address that was configured a moment ago time to become usable; then go on anyway."""
+    address = socket_address(settings.transport.bind_address, 0)
+    for _ in range(ADDRESS_ATTEMPTS_MAX):
+        if is_bindable(address):
+            return
+        await asyncio.sleep(ADDRESS_PAUSE_SECONDS)
+
+
+def _ask_for_more(settings: Settings, node: Node) -> None:
+    """Priority and locked memory: better with them, and good enough without."""
+    if refused := raise_priority(real_time=settings.sched_rr):
+        node.mark(Marked(Mark.PRIORITY_REFUSED, text=refused))
+    if refused := lock_memory():
+        node.mark(Marked(Mark.MEMORY_LOCK_REFUSED, text=refused))
+
+
+def _watch(loop: asyncio.AbstractEventLoop, node: Node, log: Log) -> None:
+    def on_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception") or RuntimeError(context["message"])
+        log.failure("MAIN", error)
+        node.stop(f"Stopping: {error}", status=STATUS_FATAL, clean=False)
+
+    loop.set_exception_handler(on_error)
+    for number in _STOP_SIGNALS:
+        loop.add_signal_handler(number, node.stop, "Node was shut down by a signal")
+    for number in _IGNORED_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)

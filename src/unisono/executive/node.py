@@ -1,0 +1,228 @@
+"""Node: one daemon without its command line: ring, services, clients and transport, wired.
+
+Counterpart: corosync exec/main.c.
+Keeps:       the stored ring sequence is raised and on disk before the ring hears of this life;
+             whoever may connect is decided by services.access.
+Never:       carries effects out (turn), reads arguments or files (main).
+"""
+
+import asyncio
+import errno
+import os
+import random
+import time
+from collections.abc import Callable
+
+from unisono.base.clients import (
+    ClientConnected,
+    ClientGone,
+    ClientRequest,
+    Credentials,
+    Service,
+    ShutDown,
+)
+from unisono.base.errors import ConfigError
+from unisono.base.group import Leave, Left, Marked
+from unisono.base.limits import LEAVE_SECONDS_MAX
+from unisono.base.marks import Mark
+from unisono.config.settings import Settings
+from unisono.executive.doors import Doors
+from unisono.executive.instance import Instance
+from unisono.executive.ring_store import RingStore, RingStoreError
+from unisono.executive.turn import Turn
+from unisono.observe.counters import Counters
+from unisono.observe.lines import Level
+from unisono.observe.logs import Log
+from unisono.services import Engine
+from unisono.services.access import may_connect
+from unisono.totem import Start, Totem
+from unisono.transport.kinds import open_transport
+from unisono.transport.port import Transport
+
+STATUS_FATAL = 15
+"""Exit status after an error that no machine could foresee, as Corosync's."""
+STATUS_RING_STORE = 21
+"""Exit status when the ring sequence cannot be stored, as Corosync's."""
+
+
+class _Engine(Engine):
+    """The services, with what only the executive knows added to their status."""
+
+    __slots__ = ("_facts",)
+
+    def __init__(self, settings: Settings, facts: Callable[[], dict[str, object]]) -> None:
+        super().__init__(settings)
+        self._facts = facts
+
+    def status(self) -> dict[str, object]:
+        """What `unisono status` shows; plain values only."""
+        return {**super().status(), "daemon": self._facts()}
+
+
+class Node:
+    """One node of the ring, in the running loop. `start` it, await `stopped`, `close` it."""
+
+    __slots__ = (
+        "_doors", "_engine", "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem",
+        "_transport", "_turn", "counters", "stopped",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        settings: Settings,
+        instance: Instance,
+        log: Log,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Load and raise the stored ring sequence; RingStoreError when it cannot be kept."""
+        self._settings = settings
+        self._log = log
+        self._loop = asyncio.get_running_loop()
+        self._leaving = False
+        self._status = 0
+        self._transport: Transport | None = None
+        self.counters = Counters()
+        self.stopped: asyncio.Future[int] = self._loop.create_future()
+        self._store = RingStore(instance.state_dir(settings), settings.node_id)
+        self._totem = Totem(
+            settings.ring,
+            settings.node_id,
+            self._next_ring_seq(),
+            known=[node.node_id for node in settings.nodes],
+            jitter=random.random(),
+        )
+        self._engine = _Engine(settings, self.facts)
+        self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self.mark)
+        self._turn = Turn(
+            self._totem,
+            self._engine,
+            self._doors,
+            self._store,
+            mark=self.mark,
+            on_end=self._on_end,
+            on_failure=self._on_failure,
+            clock=clock,
+            loop=self._loop,
+        )
+
+    # -- life --------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Open the network and the doors and begin; ConfigError when something is in the way."""
+        self._doors.pause()  # until the first configuration is agreed upon
+        try:
+            self._turn.transport = self._transport = open_transport(
+                self._settings, self._turn.received, mark=self.mark, loop=self._loop
+            )
+            self._doors.start()
+        except ConfigError:
+            self.close()
+            raise
+        self._turn.command(Start())
+
+    def stop(self, reason: str, *, status: int = 0, clean: bool = True) -> None:
+        """Leave the ring (when `clean`), then resolve `stopped` with `status`."""
+        if self.stopped.done() or (clean and self._leaving):
+            return
+        self.mark(Marked(Mark.STOPPING, status, text=reason))
+        self._status = status
+        if not clean or self._transport is None:
+            self._finish()
+            return
+        self._leaving = True
+        self._loop.call_later(LEAVE_SECONDS_MAX, self._finish)
+        self._turn.command(Leave())
+
+    def close(self) -> None:
+        """Close everything at once, without a goodbye. Twice is harmless."""
+        self._turn.stop()
+        self._doors.close()
+        if self._transport is not None:
+            self._transport.close()
+        self._finish()
+
+    def _finish(self) -> None:
+        if not self.stopped.done():
+            self.stopped.set_result(self._status)
+
+    def _next_ring_seq(self) -> int:
+        """The stored sequence plus one, stored: no two lives of this node share a ring id."""
+        if self._store.is_damaged:
+            text = f"{self._store.path} is damaged; beginning with ring sequence 0"
+            self.mark(Marked(Mark.RING_SEQ_UNREADABLE, text=text))
+        seq = self._store.load() + 1
+        self._store.store(seq)
+        return seq
+
+    def _on_end(self, effect: Left | ShutDown) -> None:
+        match effect:
+            case Left():
+                self._finish()
+            case ShutDown():
+                # A later turn: the answer that announces it may still be on its way to a client.
+                self._loop.call_soon(
+                    lambda: self.stop(effect.reason, status=effect.status, clean=effect.clean)
+                )
+
+    def _on_failure(self, error: Exception) -> None:
+        """A machine broke a promise, or the disk did: stop at once; the others carry on."""
+        status = STATUS_RING_STORE if isinstance(error, RingStoreError) else STATUS_FATAL
+        self._log.failure("MAIN", error)
+        self.stop(f"Stopping: {error}", status=status, clean=False)
+
+    # -- the handler of local clients --------------------------------------------------------------
+
+    def admit(self, service: Service, credentials: Credentials) -> int:
+        """0, or the errno to refuse with: the ring is changing, or this user may not."""
+        del service
+        if not may_connect(credentials, self._settings.access):
+            return errno.EACCES
+        return 0 if self._engine.accepting else errno.EAGAIN
+
+    def submit(self, request: ClientConnected | ClientRequest | ClientGone) -> None:
+        """Take one request of a client."""
+        if not isinstance(request, ClientRequest):
+            self._doors.note(request)
+        self._turn.requested(request)
+
+    # -- facts -------------------------------------------------------------------------------------
+
+    def mark(self, marked: Marked) -> None:
+        """Count and log what is noteworthy."""
+        self.counters.count(marked)
+        self._log.mark(marked)
+
+    def facts(self) -> dict[str, object]:
+        """What the executive knows, for the status: plain values only."""
+        totem = self._totem
+        transport = self._transport
+        return {
+            "pid": os.getpid(),
+            "node_id": self._settings.node_id,
+            "cluster_name": self._settings.cluster_name,
+            "uptime_seconds": round(self.counters.uptime_seconds, 3),
+            "state": totem.state.value,
+            "ring": str(totem.ring),
+            "members": list(totem.members),
+            "native": totem.native,
+            "queue_level": round(totem.queue_level, 4),
+            "multicasts_refused": self._turn.flow.refused,
+            "clients_paused": self._doors.paused,
+            "ring_slowed": self._turn.flow.slowed,
+            "clients": self._doors.clients(),
+            "ring_counters": dict(totem.counters),
+            "transport": {
+                "kind": self._settings.transport.kind,
+                **(transport.counters.as_dict() if transport is not None else {}),
+            },
+            "marks": self.counters.snapshot(),
+        }
+
+    def work(self) -> int:
+        """Reads made so far: the collector's measure of how busy the node is."""
+        return self._transport.counters.reads if self._transport is not None else 0
+
+    def log(self, level: Level, subsystem: str, text: str) -> None:
+        """One line of the executive itself."""
+        self._log.write(level, subsystem, text)

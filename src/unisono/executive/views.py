@@ -1,0 +1,24 @@
+"""Views in words: the membership lines that administrators look for in the log.
+
+Counterpart: corosync exec/totemsrp.c, log of memb_state_operational_enter.
+"""
+
+from collections.abc import Iterable
+
+from unisono.base.group import ConfigurationChanged
+
+
+def membership_text(event: ConfigurationChanged) -> str:
+    """`A new membership (1.c) was formed. Members joined: 2 3` for a regular configuration."""
+    joined = f" joined:{_numbers(event.joined)}" if event.joined else ""
+    left = f" left:{_numbers(event.left)}" if event.left else ""
+    return f"A new membership ({event.ring}) was formed. Members{joined}{left}"
+
+
+def members_text(event: ConfigurationChanged) -> str:
+    """`Members[3]: 1 2 3`."""
+    return f"Members[{len(event.members)}]:{_numbers(event.members)}"
+
+
+def _numbers(nodes: Iterable[int]) -> str:
+    return "".join(f" {node}" for node in sorted(nodes))

@@ -1,0 +1,117 @@
+"""What each mark says in a log: level, subsystem and text, as a Corosync administrator knows them.
+
+Counterpart: the log_printf calls of corosync exec/totemsrp.c, totemudpu.c, cpg.c, main.c.
+Keeps:       a mark without a line here is counted and not logged.
+"""
+
+from enum import IntEnum
+from typing import Final, NamedTuple
+
+from unisono.base.marks import Mark
+
+
+class Level(IntEnum):
+    """Severity: the standard library's numbers, and Corosync's `notice` between two of them."""
+
+    DEBUG = 10
+    INFO = 20
+    NOTICE = 25
+    WARNING = 30
+    ERROR = 40
+    CRIT = 50
+
+
+class Line(NamedTuple):
+    """`text` may use {a}, {b} and {text} of the mark."""
+
+    level: Level
+    subsystem: str
+    text: str
+
+
+_DEBUG, _NOTICE, _WARNING, _ERROR = Level.DEBUG, Level.NOTICE, Level.WARNING, Level.ERROR
+
+LINES: Final[dict[Mark, Line]] = {
+    Mark.DATAGRAM_MALFORMED: Line(_WARNING, "TOTEM", "Malformed datagram dropped: {text}"),
+    Mark.DATAGRAM_FOREIGN_VERSION: Line(
+        _WARNING, "TOTEM", "Datagram of a foreign protocol version dropped: {text}"
+    ),
+    Mark.DATAGRAM_UNLISTED_SOURCE: Line(
+        _WARNING, "TOTEM", "Packet rejected from {text}, which is not in the nodelist"
+    ),
+    Mark.TOKEN_DUPLICATE: Line(_DEBUG, "TOTEM", "Token from {a} seen before, dropped"),
+    Mark.TOKEN_FOREIGN_RING: Line(_DEBUG, "TOTEM", "Token of another ring from {a} dropped"),
+    Mark.TOKEN_DISCARDED: Line(_DEBUG, "TOTEM", "Token from {a} dropped while no ring is formed"),
+    Mark.JOIN_IGNORED: Line(_DEBUG, "TOTEM", "Stale join message from {a} ignored"),
+    Mark.RING_SEQ_JUMP_REFUSED: Line(
+        _WARNING, "TOTEM", "Join message from {a} asks for an impossible ring sequence {b:#x}"
+    ),
+    Mark.PACKET_MALFORMED: Line(_WARNING, "TOTEM", "Malformed packet from {a} dropped: {text}"),
+    Mark.FRAGMENT_ORPHANED: Line(_DEBUG, "TOTEM", "Fragment from {a} without a beginning dropped"),
+    Mark.NODE_ID_DUPLICATE: Line(_ERROR, "TOTEM", "Another node uses our node id {a}"),
+    Mark.MESSAGE_OUT_OF_WINDOW: Line(_WARNING, "TOTEM", "Message {b} of {a} is out of the window"),
+    Mark.COMMIT_TOKEN_IGNORED: Line(_DEBUG, "TOTEM", "Commit token from {a} ignored"),
+    Mark.NODE_UNKNOWN: Line(_WARNING, "TOTEM", "Message of node {a}, which is not in the nodelist"),
+    Mark.STATE_ENTERED: Line(_DEBUG, "TOTEM", "Entering {text}"),
+    Mark.TOKEN_LOST: Line(
+        _WARNING, "TOTEM", "A processor failed, forming new configuration: token timed out"
+    ),
+    Mark.RETRANSMIT_REQUESTED: Line(_NOTICE, "TOTEM", "Retransmit List: {a:x}"),
+    Mark.CONSENSUS_TIMEOUT: Line(_DEBUG, "TOTEM", "The consensus timeout expired"),
+    Mark.FAILED_TO_RECEIVE: Line(_WARNING, "TOTEM", "FAILED TO RECEIVE"),
+    Mark.MERGE_DETECTED: Line(_DEBUG, "TOTEM", "Node {a} is on another ring: merging"),
+    Mark.PAUSE_DETECTED: Line(
+        _WARNING,
+        "TOTEM",
+        "Process pause detected for {a} ms, flushing membership messages",
+    ),
+    Mark.RECOVERY_STARTED: Line(_DEBUG, "TOTEM", "Recovery of the old ring's messages started"),
+    Mark.MESSAGE_SKIPPED: Line(_WARNING, "TOTEM", "Message {b} of {a} is lost to every member"),
+    Mark.SYNC_STARTED: Line(_DEBUG, "SYNC", "Synchronization of the services started"),
+    Mark.SYNC_FINISHED: Line(
+        _NOTICE, "MAIN", "Completed service synchronization, ready to provide service"
+    ),
+    Mark.SYNC_ABORTED: Line(_DEBUG, "SYNC", "Synchronization aborted by a membership change"),
+    Mark.SERVICE_MESSAGE_MALFORMED: Line(
+        _WARNING, "SERV", "Malformed service message from node {a} dropped: {text}"
+    ),
+    Mark.SERVICE_MESSAGE_UNKNOWN: Line(
+        _DEBUG, "SERV", "Unknown service message from node {a} dropped"
+    ),
+    Mark.SENDER_UNKNOWN: Line(_DEBUG, "SERV", "Message of unknown sender on node {a} dropped"),
+    Mark.CONFIG_VERSION_MISMATCH: Line(
+        _ERROR, "CMAP", "Received config version differs from ours: {text}"
+    ),
+    Mark.NODE_KILLED: Line(_NOTICE, "CFG", "Killed by node {a}: {text}"),
+    Mark.GHOST_REMOVED: Line(_DEBUG, "CPG", "Process of node {a} that is gone removed"),
+    Mark.CLIENT_REFUSED: Line(_WARNING, "MAIN", "Denied connection: {text} (errno {a})"),
+    Mark.CLIENT_MALFORMED: Line(_WARNING, "MAIN", "Client {a} disconnected: {text}"),
+    Mark.CLIENT_TOO_SLOW: Line(_WARNING, "MAIN", "Client {a} disconnected: {text}"),
+    Mark.CLIENT_CONNECTED: Line(_DEBUG, "MAIN", "Client {a} connected: {text}"),
+    Mark.CLIENT_GONE: Line(_DEBUG, "MAIN", "Client {a} gone: {text}"),
+    Mark.SEND_FAILED: Line(_WARNING, "TOTEM", "Sending failed: {text}"),
+    Mark.RECEIVE_FAILED: Line(_WARNING, "TOTEM", "Receiving failed: {text}"),
+    Mark.SEGMENTATION_REFUSED: Line(
+        _DEBUG, "TOTEM", "The kernel refuses UDP segmentation here: sending one by one"
+    ),
+    Mark.RECEIVE_OFFLOAD_REFUSED: Line(_DEBUG, "TOTEM", "The kernel has no UDP_GRO"),
+    Mark.SOCKET_BUFFER_REFUSED: Line(
+        _WARNING,
+        "TOTEM",
+        "Socket buffer of {b} bytes refused, using {a}; raise net.core.rmem_max and wmem_max",
+    ),
+    Mark.TARGET_UNKNOWN: Line(_WARNING, "TOTEM", "Node {a} has no address in the nodelist"),
+    Mark.STARTED: Line(_NOTICE, "MAIN", "{text}"),
+    Mark.STOPPING: Line(_NOTICE, "MAIN", "{text}"),
+    Mark.PRIORITY_REFUSED: Line(_WARNING, "MAIN", "Could not raise the priority: {text}"),
+    Mark.MEMORY_LOCK_REFUSED: Line(_WARNING, "MAIN", "Could not lock memory: {text}"),
+    Mark.CLIENTS_PAUSED: Line(_DEBUG, "MAIN", "Clients paused: the ring is busy or changing"),
+    Mark.CLIENTS_RESUMED: Line(_DEBUG, "MAIN", "Clients resumed"),
+    Mark.RING_SLOWED: Line(_DEBUG, "TOTEM", "Holding the ring: a client leaves {a} bytes unread"),
+    Mark.RING_UNSLOWED: Line(_DEBUG, "TOTEM", "No longer holding the ring back"),
+    Mark.RING_SEQ_STORED: Line(_DEBUG, "TOTEM", "Stored new ring sequence {a:x}"),
+    Mark.VIEW_INSTALLED: Line(_NOTICE, "TOTEM", "{text}"),
+    Mark.MEMBERS_AGREED: Line(_NOTICE, "QUORUM", "{text}"),
+    Mark.RING_SEQ_UNREADABLE: Line(_WARNING, "MAIN", "{text}"),
+    Mark.CONFIG_WARNING: Line(_WARNING, "MAIN", "{text}"),
+}

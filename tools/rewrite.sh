@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Write every generated file again; the difference is what there is to review.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+bin=${BIN:-.venv/bin}
+
+for generated in generate_blocking generate_map draw_states generate_configuration; do
+  "$bin/python" "tools/$generated.py"
+done
+if [ -d tests/scenarios ]; then
+  REWRITE=1 "$bin/pytest" -q -p no:randomly tests/scenarios || true
+fi
+git --no-pager diff --stat 2>/dev/null || true
