@@ -1,5 +1,6 @@
 """Whole files: Debian's own, warnings, quorum, access, logging, system."""
 
+import time
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,8 @@ from unisono.config import ConfigErrors, load
 from unisono.config.settings import AccessSettings, LoggingSettings, QuorumSettings
 
 DEBIAN = (Path(__file__).parent / "data" / "debian-corosync.conf").read_text()
+
+HOSTILE_SECONDS_MAX = 10
 
 
 def warnings_of(text: str) -> list[str]:
@@ -48,8 +51,8 @@ def test_load_when_debians_file_says_udpu_then_it_loads() -> None:
             "f:13: quorum.two_nodes: unknown key is ignored; did you mean two_node?",
         ),
         (
-            conf(more="loging {\nx {\na: 1\n}\n}"),
-            "f:12: loging: unknown section is ignored; did you mean logging?",
+            conf(more="loggings {\nx {\na: 1\n}\n}"),
+            "f:12: loggings: unknown section is ignored; did you mean logging?",
         ),
         (conf(more="TOTEM {\ntoken: abc\n}"), "f:12: TOTEM: unknown section is ignored"),
         (conf(more="token: 5"), "f:12: token: key outside of any section is ignored"),
@@ -120,6 +123,26 @@ def test_load_when_errors_abound_then_the_rest_is_counted() -> None:
     errors = errors_of(conf("token: x\n" * 150))
     assert len(errors) == 101
     assert errors[-1] == "f: 50 more errors are not shown"
+
+
+def test_load_when_warnings_abound_then_the_rest_is_counted() -> None:
+    warnings = read(conf(more="".join(f"abc{n} {{\n}}\n" for n in range(150)))).warnings
+    assert len(warnings) == 101
+    assert warnings[-1] == "f: 51 more warnings are not shown"  # the transport's is one of them
+
+
+def test_load_when_names_of_one_warning_abound_then_the_rest_is_counted() -> None:
+    more = "".join(f"logger_subsys {{\nsubsys: S{n}\ndebug: on\n}}\n" for n in range(60))
+    [warning] = warnings_of(conf(more=f"logging {{\n{more}}}"))
+    assert warning.endswith(", 10 more")
+
+
+def test_load_when_a_file_is_as_hostile_as_it_can_be_then_it_ends_soon() -> None:
+    start = time.process_time()
+    subsystems = "logging {\nlogger_subsys {\n}\n}\n#%d\n"
+    for text in ("a%d {\n}\n", "tokens%d: 1\n", "totem {\n#%d\n", subsystems):
+        errors_of("totem {\n}\n" + "".join(text % n for n in range(5_000)))
+    assert time.process_time() - start < HOSTILE_SECONDS_MAX
 
 
 def test_config_errors_when_printed_then_every_line_is_there() -> None:

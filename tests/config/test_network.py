@@ -166,6 +166,13 @@ def test_link_when_it_holds_nothing_but_another_number_then_it_is_left_aside() -
     assert read(conf(link("linknumber: 3"))).settings.transport.port == 5405
 
 
+@pytest.mark.parametrize("line", ["mcastaddr: 239.1.1.1", "broadcast: yes"])
+def test_link_when_a_key_is_for_udp_only_then_udpu_warns(line: str) -> None:
+    loaded = read(conf(link(line)))
+    assert loaded.settings.transport.multicast_address == ""
+    assert any("is ignored by transport udpu" in warning for warning in loaded.warnings)
+
+
 def test_bindnetaddr_when_the_node_list_has_the_address_then_it_warns() -> None:
     loaded = read(conf(link("bindnetaddr: 10.0.0.0")))
     assert loaded.settings.transport.bind_address == "192.0.2.1"

@@ -91,4 +91,6 @@ def test_status_when_transport_is_chosen_then_the_secure_words_come_later() -> N
     assert row is not None
     assert row.choices == ("udpu", "udp")
     assert set(row.choices_later) == {"ust", "knet"}
-    assert schema.key_row("totem", "crypto_cipher").status is Status.SECURE  # type: ignore[union-attr]
+    cipher = schema.key_row("totem", "crypto_cipher")
+    assert cipher is not None
+    assert cipher.status is Status.SECURE

@@ -360,20 +360,35 @@ def test_connect_when_many_peers_are_silent_then_others_are_served(served: Serve
         stream.close()
 
 
-def test_connect_when_the_server_has_no_descriptors_then_it_recovers(tmp_path: Path) -> None:
-    with serving(tmp_path, "shm") as served:
-        resource.prlimit(
-            served.process.pid, resource.RLIMIT_NOFILE, (served.descriptors() + 10,) * 2
-        )
-        with served.connect() as client, pytest.raises(ClusterError):
-            served.connect()
-        del client
-        waiting = [served.stream() for _ in range(20)]
-        time.sleep(0.05)
-        for stream in waiting:
-            stream.close()
-        served.await_directories(0)
-        assert works(served)
+@pytest.mark.parametrize("kind", KINDS)
+def test_connect_when_descriptors_run_out_at_any_point_then_nothing_is_left(
+    tmp_path: Path, kind: str
+) -> None:
+    with serving(tmp_path, kind) as served:
+        before = served.descriptors()
+        outcomes = []
+        for spare in range(1, 12):
+            resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (before + spare, 4_096))
+            try:
+                served.connect().close()
+                outcomes.append(CsError.OK)
+            except ClusterError as refused:
+                outcomes.append(refused.code)
+            served.await_directories(0)
+            served.await_descriptors(before)
+        assert outcomes[0] is CsError.LIBRARY
+        assert outcomes[-1] is CsError.OK
+
+
+def test_accept_when_the_server_has_no_descriptors_then_it_recovers(served: Served) -> None:
+    limit = (served.descriptors() + 3, 4_096)
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, limit)
+    waiting = [served.stream() for _ in range(20)]
+    time.sleep(0.05)
+    for stream in waiting:
+        stream.close()
+    resource.prlimit(served.process.pid, resource.RLIMIT_NOFILE, (4_096, 4_096))
+    assert works(served)
 
 
 # -- clients that are wrong -----------------------------------------------------------------------

@@ -167,7 +167,7 @@ def tell(script: list[tuple[object, ...]], stock: set[int]) -> Story:
     return story
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     script=st.lists(STEP, max_size=25),
     stock=st.sets(st.integers(1, NODES), max_size=2),
@@ -178,14 +178,12 @@ def test_cluster_when_anything_happens_then_all_agree(
     tell(script, stock).check()
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(
     script=st.lists(STEP, max_size=15),
     stock=st.sets(st.integers(1, NODES), max_size=1),
     cuts=st.lists(
-        st.tuples(
-            st.integers(0, 70), st.lists(st.integers(0, 1), min_size=NODES, max_size=NODES)
-        ),
+        st.tuples(st.integers(0, 70), st.lists(st.integers(0, 1), min_size=NODES, max_size=NODES)),
         min_size=1,
         max_size=6,
     ),

@@ -185,6 +185,7 @@ async def test_transport_on_loopback_keeps_the_contract(transport):
     await check_transport(lambda: open_ring(LOOPBACK, transport))
 
 
+@pytest.mark.root
 @pytest.mark.parametrize(
     ("addresses", "transport"),
     [
@@ -253,6 +254,7 @@ def plain_peer(address, transport):
         yield peer
 
 
+@pytest.mark.root
 async def test_batch_when_the_kernel_refuses_segments_goes_out_one_by_one(enter, namespace):
     sent = [bytes([number]) * 1400 for number in range(10)]
 
@@ -270,6 +272,7 @@ async def test_batch_when_the_kernel_refuses_segments_goes_out_one_by_one(enter,
         run("ip", "-n", namespace, "link", "set", "lo", "mtu", "65536")
 
 
+@pytest.mark.root
 async def test_send_when_the_queue_is_full_counts_and_drops(enter, namespace):
     far = (NAMESPACE_V4[0], "10.77.0.200")
 
@@ -287,6 +290,7 @@ async def test_send_when_the_queue_is_full_counts_and_drops(enter, namespace):
         run(*f"tc -n {namespace} qdisc del dev ring0 root".split())
 
 
+@pytest.mark.root
 async def test_send_when_there_is_no_route_counts_and_marks(enter):
     with enter():
         node = open_node(1, (NAMESPACE_V4[0], "10.99.0.1"), UNICAST, inbox := Inbox())

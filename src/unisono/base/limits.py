@@ -107,5 +107,7 @@ CONFIG_BYTES_MAX: Final = MIB
 """Size of one configuration file (ours)."""
 CONFIG_ERRORS_MAX: Final = 100
 """Faults collected from one configuration before reading stops (ours)."""
+CONFIG_WARNINGS_MAX: Final = 100
+"""Warnings kept about one configuration; the rest is counted (ours)."""
 LINKS_MAX: Final = 8
 """INTERFACE_MAX: links 0 to 7."""

@@ -12,8 +12,19 @@ from unisono import blocking
 from unisono.base.errors import UnisonoError
 
 RATE_SECONDS: Final = 1.0
-RATES: Final = "counters"
-"""Key of the daemon's ever-growing numbers, from which rates are made."""
+SECONDS_MAX: Final = 3600.0
+COUNTERS: Final = (("messages",), ("daemon", "ring_counters"), ("daemon", "transport"))
+"""Where the status has numbers that only grow."""
+LABEL_WIDTH: Final = 12
+
+Status = Mapping[str, Any]
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= SECONDS_MAX:
+        raise argparse.ArgumentTypeError(f"{text}: from 0 to {SECONDS_MAX:g}")
+    return value
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -31,20 +42,33 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="everything the daemon says, as JSON")
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=_seconds,
         default=RATE_SECONDS,
         help=f"time between the two samples for the rates; 0: no rates (default {RATE_SECONDS:g})",
     )
     return parser
 
 
-def rates(before: Mapping[str, Any], after: Mapping[str, Any], seconds: float) -> dict[str, float]:
-    """Growth per second of each counter that both samples have and that grew."""
-    old, new = before.get(RATES, {}), after.get(RATES, {})
+def counters(status: Status) -> dict[str, int]:
+    """Every growing number of the status, by the last part of its place and its name."""
+    found = {}
+    for path in COUNTERS:
+        part: Any = status
+        for name in path:
+            part = part.get(name, {})
+        for name, value in part.items():
+            if isinstance(value, int):
+                found[f"{path[-1].removesuffix('_counters')} {name.replace('_', ' ')}"] = value
+    return found
+
+
+def rates(before: Status, after: Status, seconds: float) -> dict[str, float]:
+    """Growth per second of each counter that grew."""
+    old, new = counters(before), counters(after)
     return {
-        name: (new[name] - old[name]) / seconds
-        for name in new
-        if name in old and isinstance(new[name], int) and new[name] > old[name]
+        name: round((value - old[name]) / seconds, 1)
+        for name, value in new.items()
+        if value > old.get(name, value)
     }
 
 
@@ -60,32 +84,45 @@ def sample(instance: Path | None, seconds: float) -> dict[str, Any]:
     return {**second, "rates": rates(first, second, time.monotonic() - start)}
 
 
-def _text(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_text(part)}" for name, part in value.items())
-    if isinstance(value, (list, tuple)):
-        return " ".join(map(_text, value)) if value else "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:,.0f}" if isinstance(value, float) else str(value)
+def describe(status: Status) -> Iterator[str]:
+    """The status for a person, line by line."""
+    daemon: Status = status.get("daemon", {})
+
+    def line(label: str, text: object) -> str:
+        return f"{label:<{LABEL_WIDTH}}{text}"
+
+    cluster = daemon.get("cluster_name") or "(unnamed)"
+    yield line("node", f"{status.get('node_id')} of cluster {cluster}")
+    yield line("daemon", f"pid {daemon.get('pid')}, up {daemon.get('uptime_seconds', 0):.0f} s")
+    yield line("state", daemon.get("state"))
+    yield line("ring", daemon.get("ring"))
+    kind = "all Unisono" if status.get("native") else "with Corosync members"
+    yield line("members", f"{_listed(status.get('members', ()))} ({kind})")
+    yield line("quorum", "yes" if status.get("quorate") else "NO")
+    if votes := status.get("votes"):
+        yield line("votes", f"{votes['total']} of {votes['expected']}, quorum {votes['quorum']}")
+    yield line("sync", status.get("sync", {}).get("state"))
+    if daemon.get("ring_slowed"):
+        yield line("slowed", "yes: a local client does not read")
+    clients = {name: count for name, count in daemon.get("clients", {}).items() if count}
+    yield line("clients", ", ".join(f"{count} {name}" for name, count in clients.items()) or "none")
+    yield from _blocks(status)
 
 
-def describe(status: Mapping[str, Any]) -> Iterator[str]:
-    """The status for a person: a line for each thing, a block for each collection of things."""
-    for name, value in status.items():
-        label = name.replace("_", " ")
-        if name == RATES:
-            continue
-        if name == "rates":
-            yield "per second"
-            yield from (f"  {key:<32} {_text(rate):>12}" for key, rate in value.items())
-        elif isinstance(value, Mapping) and any(
-            isinstance(part, (Mapping, list, tuple)) for part in value.values()
-        ):
-            yield label
-            yield from (f"  {key:<18} {_text(part)}" for key, part in value.items())
-        else:
-            yield f"{label:<20} {_text(value)}"
+def _blocks(status: Status) -> Iterator[str]:
+    yield "groups"
+    for name, members in status.get("groups", {}).items():
+        shown = _listed(f"{member['node']}:{member['pid']}" for member in members)
+        yield f"  {name:<24} {len(members):>3}  {shown}"
+    if not status.get("groups"):
+        yield "  none"
+    if "rates" in status:
+        yield "per second"
+        yield from (f"  {name:<24} {rate:>12,.1f}" for name, rate in status["rates"].items())
+
+
+def _listed(values: Any) -> str:
+    return " ".join(map(str, values)) or "none"
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -96,8 +133,5 @@ def run(arguments: Sequence[str]) -> int:
     except UnisonoError as reason:
         print(f"unisono status: {reason}", file=sys.stderr)
         return 1
-    if given.json:
-        print(json.dumps(status, indent=2))
-    else:
-        print("\n".join(describe(status)))
+    print(json.dumps(status, indent=2) if given.json else "\n".join(describe(status)))
     return 0

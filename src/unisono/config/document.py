@@ -20,6 +20,7 @@ from unisono.config.schema import Kind, Status
 _INTEGER: Final = re.compile(r"[\v\f\r]*[+-]?[0-9]{1,40}")
 """What strtoll(3) takes as a whole; space and tab are gone already."""
 _LOG_NAME: Final = re.compile(r"[A-Za-z0-9._/:-]{1,63}")
+_SHOWN_NAMES_MAX: Final = 50
 _SAME_WORD: Final = {"on": "yes", "off": "no"}
 
 
@@ -111,7 +112,7 @@ def read_document(parsed: Parsed, report: Report) -> Document:
     report.errors.extend(parsed.errors)
     document = Document()
     position = 0
-    unknown: list[str] = []
+    unknown: set[str] = set()
     for section in parsed.sections:
         if section.path not in schema.SECTIONS:
             _warn_section(section, unknown, report)
@@ -243,16 +244,17 @@ def _warn_second_list(document: Document, section: Section, report: Report) -> N
         )
 
 
-def _warn_section(section: Section, unknown: list[str], report: Report) -> None:
+def _warn_section(section: Section, unknown: set[str], report: Report) -> None:
     """Warn once about the outermost unknown section, and about keys outside of any section."""
     if not section.path:
         for entry in section.entries:
             report.warning(entry.place, shown(entry.key), "key outside of any section is ignored")
         return
-    if any(section.path.startswith(f"{outer}.") for outer in unknown):
+    labels = section.path.split(".")
+    if any(".".join(labels[:count]) in unknown for count in range(1, len(labels))):
         return
-    unknown.append(section.path)
-    hint = _nearest(section.path, schema.SECTIONS)
+    unknown.add(section.path)
+    hint = _nearest(section.path, schema.SECTIONS) if report.has_room else ""
     report.warning(section.place, shown(section.path), f"unknown section is ignored{hint}")
 
 
@@ -263,7 +265,7 @@ def _tell_unknown_key(entry: Entry, report: Report) -> None:
     if row.closed:
         report.error(entry.place, what, f"unknown key; allowed: {', '.join(names)}")
         return
-    hint = _elsewhere(entry.key) or _nearest(entry.key, names)
+    hint = (_elsewhere(entry.key) or _nearest(entry.key, names)) if report.has_room else ""
     report.warning(entry.place, what, f"unknown key is ignored{hint}")
 
 
@@ -289,11 +291,14 @@ def warn_about_status(document: Document, report: Report) -> None:
             elif row.status is Status.LATER and _differs(given.value, row):
                 later.append(text)
     if later:
-        report.warnings.append(
-            f"{report.file}: accepted, without effect in this version: {', '.join(later)}"
-        )
+        report.note(f"{report.file}: accepted, without effect in this version: {_joined(later)}")
     if obsolete:
-        report.warnings.append(f"{report.file}: obsolete and ignored: {', '.join(obsolete)}")
+        report.note(f"{report.file}: obsolete and ignored: {_joined(obsolete)}")
+
+
+def _joined(names: list[str]) -> str:
+    more = len(names) - _SHOWN_NAMES_MAX
+    return ", ".join(names[:_SHOWN_NAMES_MAX] + ([f"{more} more"] if more > 0 else []))
 
 
 def _differs(value: int | str, row: schema.Key) -> bool:

@@ -63,8 +63,8 @@ class Node:
     """One node of the ring, in the running loop. `start` it, await `stopped`, `close` it."""
 
     __slots__ = (
-        "_doors", "_engine", "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem",
-        "_transport", "_turn", "counters", "stopped",
+        "_doors", "_engine", "_leaving", "_log", "_loop", "_settings", "_status", "_store",
+        "_totem", "_transport", "_turn", "counters", "stopped",
     )  # fmt: skip
 
     def __init__(

@@ -52,7 +52,7 @@ class Turn:
     """The driver of one node's machines. `transport` is set before the first turn."""
 
     __slots__ = (
-        "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_loop",
+        "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left", "_loop",
         "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_stopped", "_store",
         "_timer", "_totem", "_turn_due", "_view", "transport",
     )  # fmt: skip
@@ -90,6 +90,7 @@ class Turn:
         self._engine_fed = False
         self._notified = False
         self._stopped = False
+        self._left: tuple[NodeId, ...] = ()
         self._view: ConfigurationChanged | None = None
         self._carry: dict[type, Callable[[Any, Nanos], None]] = {
             Delivered: self._on_delivered,
@@ -127,7 +128,7 @@ class Turn:
             self._fail(error)
 
     def requested(self, request: ClientConnected | ClientRequest | ClientGone) -> None:
-        """Something a client did; what it wants of the ring leaves at the end of the loop's turn."""
+        """Something a client did; what it wants of the ring leaves when the loop turns."""
         if self._stopped:
             return
         try:
@@ -262,10 +263,12 @@ class Turn:
         self._engine_fed = True
 
     def _on_configuration(self, effect: ConfigurationChanged, now: Nanos) -> None:
-        if effect.kind is ConfigurationKind.REGULAR:
+        if effect.kind is ConfigurationKind.TRANSITIONAL:
+            self._left = effect.left
+        else:
             self._view = effect
-            ring = effect.ring
-            self._mark(Marked(Mark.VIEW_INSTALLED, ring.rep, ring.seq, membership_text(effect)))
+            text = membership_text(effect, self._left)
+            self._mark(Marked(Mark.VIEW_INSTALLED, effect.ring.rep, effect.ring.seq, text))
         self._engine.receive(effect, now)
         self._engine_fed = True
 

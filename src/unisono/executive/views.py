@@ -8,11 +8,14 @@ from collections.abc import Iterable
 from unisono.base.group import ConfigurationChanged
 
 
-def membership_text(event: ConfigurationChanged) -> str:
-    """`A new membership (1.c) was formed. Members joined: 2 3` for a regular configuration."""
-    joined = f" joined:{_numbers(event.joined)}" if event.joined else ""
-    left = f" left:{_numbers(event.left)}" if event.left else ""
-    return f"A new membership ({event.ring}) was formed. Members{joined}{left}"
+def membership_text(event: ConfigurationChanged, left: Iterable[int]) -> str:
+    """`A new membership (1.c) was formed. Members joined: 2 left: 3` for a regular configuration.
+
+    `left` is told by the transitional configuration before it.
+    """
+    joined, gone = _numbers(event.joined), _numbers(left)
+    text = f"A new membership ({event.ring}) was formed. Members"
+    return text + (f" joined:{joined}" if joined else "") + (f" left:{gone}" if gone else "")
 
 
 def members_text(event: ConfigurationChanged) -> str:

@@ -32,6 +32,7 @@ class SocketConnection(QbConnection):
         "_directory",
         "_heard",
         "_request",
+        "_sockets",
         "_transmit",
         "_waiting",
     )
@@ -52,9 +53,11 @@ class SocketConnection(QbConnection):
         files_owner = owner_of(credentials)
         self._directory = ConnectionDirectory(credentials, stream.fileno())
         self._base = f"{self._directory.path}/qb-{owner.service.name.lower()}"
-        self._request = datagram_socket(message_bytes_max)
-        self._transmit = datagram_socket(message_bytes_max)
+        self._sockets: list[socket.socket] = []
         try:
+            for _ in range(2):
+                self._sockets.append(datagram_socket(message_bytes_max))
+            self._request, self._transmit = self._sockets
             pass_credentials(self._request, True)
             self._request.bind(abstract_address(f"{self._base}-request"))
             self._transmit.bind(abstract_address(f"{self._base}-event-tx"))
@@ -135,8 +138,8 @@ class SocketConnection(QbConnection):
         return fd
 
     def _release(self) -> None:
-        self._request.close()
-        self._transmit.close()
+        for sock in self._sockets:
+            sock.close()
         if self._control_fd >= 0:
             os.close(self._control_fd)
         self._directory.remove()

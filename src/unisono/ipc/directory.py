@@ -18,6 +18,7 @@ from unisono.base.clients import Credentials
 
 SHARED_MEMORY: Final = "/dev/shm"  # noqa: S108  libqb's place for its rings
 DIRECTORY_MODE: Final = 0o770
+_OPEN_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _SERVICE: Final = r"[a-z0-9]{1,32}"
 _OURS: Final = re.compile(
     r"qb-(?P<pid>[0-9]{1,10})-[0-9]{1,10}-[0-9]{1,10}"
@@ -42,7 +43,11 @@ class ConnectionDirectory:
             f"-unisono.{_pid_namespace():x}.{_start_time(os.getpid()):x}.{secrets.token_hex(4)}"
         )
         Path(self.path).mkdir(0o700)
-        self.fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            self.fd = os.open(self.path, _OPEN_DIRECTORY)
+        except OSError:
+            Path(self.path).rmdir()
+            raise
 
     def hand_over(self, owner: tuple[int, int] | None) -> None:
         """Give the finished directory to the client: `owner` is (uid, gid), None keeps ours."""
@@ -88,7 +93,7 @@ def _is_dead(match: re.Match[str]) -> bool:
 
 def _remove_stale(path: str) -> bool:
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        fd = os.open(path, _OPEN_DIRECTORY)
     except OSError:
         return False
     try:

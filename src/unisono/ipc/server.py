@@ -145,7 +145,8 @@ class Server(ABC, Generic[_Greeting]):
         if not self.paused:
             self.paused = True
             for connection in list(self._clients.values()):
-                connection.stop()
+                if connection.alive:
+                    connection.stop()
 
     def resume(self) -> None:
         """Read requests again."""

@@ -31,7 +31,16 @@ class Cpg:
     """The service on the ring, and the local members of every kind."""
 
     service = RingService.CPG
-    __slots__ = ("_cluster", "groups", "members", "_keyed", "_joinlists", "delivered")
+    __slots__ = (
+        "_cluster",
+        "groups",
+        "members",
+        "_keyed",
+        "_joinlists",
+        "_is_agreed",
+        "_leaves",
+        "delivered",
+    )
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -41,6 +50,10 @@ class Cpg:
         self._keyed: dict[tuple[bytes, Pid], LocalMember] = {}
         """Local members from the request to join until the leave is delivered."""
         self._joinlists = Joinlists()
+        self._is_agreed = False
+        self._leaves: list[bytes] = []
+        """Leaves that wait for the end of a synchronisation: what is sent during one overtakes all
+        that the ring has not sent before, and so would the leave overtake its own join."""
         self.delivered = 0
         """Messages of groups seen, whether or not a local member got them."""
 
@@ -93,9 +106,13 @@ class Cpg:
     def _send_leave(self, member: LocalMember, reason: int) -> None:
         if member.blocks:
             member.leave_reason = reason
+            return
+        member.leave_reason = None
+        leave = wire.encode_procleave(member.name, member.pid, reason)
+        if self._is_agreed:
+            self._cluster.multicast(leave)
         else:
-            member.leave_reason = None
-            self._cluster.multicast(wire.encode_procleave(member.name, member.pid, reason))
+            self._leaves.append(leave)
 
     # -- blocks on their way (native) --------------------------------------------------------------
 
@@ -229,6 +246,14 @@ class Cpg:
     def on_downlist(self, origin: NodeId, message: memoryview) -> None:
         """What another node believes left: every node knows that by itself. WireError."""
         wire.decode_downlist(message)
+
+    def set_agreed(self, is_agreed: bool) -> None:
+        """Whether the current configuration is agreed upon; leaves wait until it is."""
+        self._is_agreed = is_agreed
+        if is_agreed:
+            for leave in self._leaves:
+                self._cluster.multicast(leave)
+            self._leaves = []
 
     def sync_init(self, survivors: frozenset[NodeId]) -> None:
         """Remember who stayed with us."""

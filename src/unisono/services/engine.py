@@ -93,7 +93,7 @@ class Engine:
             elif event.group == header.GROUP_NATIVE:
                 self._native.receive(event)
             elif event.group == header.GROUP_SYNC:
-                self._sync.receive(event.origin, event.payload)
+                self._synchronise(event)
         except WireError as error:
             self._cluster.mark(Mark.SERVICE_MESSAGE_MALFORMED, event.origin, 0, str(error))
 
@@ -184,7 +184,14 @@ class Engine:
             # A peer that knows our votes before it hears of our quorum device does not stop.
             self._has_announced = True
             self._votequorum.announce()
+        self._cpg.set_agreed(False)
         self._sync.change(event)
+
+    def _synchronise(self, event: Delivered) -> None:
+        was_finished = self._sync.finished
+        self._sync.receive(event.origin, event.payload)
+        if self._sync.finished and not was_finished:
+            self._cpg.set_agreed(True)
 
     def _dispatch(self, origin: NodeId, payload: memoryview) -> None:
         ident = _MESSAGE_ID(payload)

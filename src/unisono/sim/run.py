@@ -107,7 +107,7 @@ def _draw_nodes(random: Random, count: int) -> list[NodeId]:
 def _build(random: Random, nodes: list[NodeId], request: Request) -> tuple[Cluster, NetworkOptions]:
     quiet = NetworkOptions(
         delay_min_ns=random.choice((20_000, 50_000, 300_000)),
-        delay_mean_ns=random.choice((0, 50_000, 300_000)),
+        delay_mean_ns=random.choice((10_000, 50_000, 300_000)),
     )
     settings = _draw_settings(random)
     drawn = random.choice(STACKS)

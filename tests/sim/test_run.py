@@ -1,0 +1,83 @@
+"""Whole runs: repeatable to the byte, without a violation, fast enough to be run often."""
+
+import os
+import subprocess
+import sys
+from multiprocessing import get_context
+
+import pytest
+
+from unisono.sim.main import main
+from unisono.sim.run import Request, run_seed
+
+SMOKE_FIRST = 1
+SMOKE_SEEDS = int(os.environ.get("UNISONO_SIM_SEEDS", "300"))
+
+_DIGESTS = """
+from unisono.sim.run import Request, run_seed
+for seed in (3, 7, 11, 24):
+    for stack in ("ring", "services"):
+        print(run_seed(Request(seed, stack=stack)).digest)
+"""
+
+
+def digests(hash_seed: str) -> str:
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    done = subprocess.run(
+        [sys.executable, "-c", _DIGESTS],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_run_when_hash_seeds_differ_then_the_trace_is_the_same() -> None:
+    first, second = digests("1"), digests("2")
+    assert first == second
+    assert len(set(first.split())) == 8
+
+
+def test_run_when_seeds_differ_then_traces_differ() -> None:
+    assert run_seed(Request(5, 3)).digest != run_seed(Request(6, 3)).digest
+
+
+@pytest.mark.timeout(600)
+def test_run_when_three_hundred_seeds_then_no_property_is_broken() -> None:
+    requests = [Request(seed) for seed in range(SMOKE_FIRST, SMOKE_FIRST + SMOKE_SEEDS)]
+    with get_context("spawn").Pool(os.cpu_count() or 1) as pool:
+        outcomes = pool.map(run_seed, requests, chunksize=5)
+    failed = [
+        f"unisono-sim --seed {outcome.seed} --trace: {outcome.text}"
+        for outcome in outcomes
+        if not outcome.ok
+    ]
+    assert not failed, "\n".join(failed)
+    # The storm must have been one: rings were broken and messages recovered.
+    marks = {name for outcome in outcomes for name in outcome.marks}
+    assert marks >= {"TOKEN_LOST", "CONSENSUS_TIMEOUT", "RECOVERY_STARTED", "MESSAGE_RETRANSMITTED"}
+
+
+@pytest.mark.parametrize("nodes", [1, 2, 8])
+def test_run_when_the_number_of_nodes_is_given_then_it_is_used(nodes: int) -> None:
+    assert run_seed(Request(2, nodes)).nodes == nodes
+
+
+def test_main_when_all_is_well_then_prints_one_line_and_exits_0(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--seed", "3", "--nodes", "2"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("seed 3 nodes 2: ok,")
+
+
+def test_main_when_a_seed_fails_then_says_how_to_repeat_it_and_exits_1(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unisono.sim.cluster.Cluster.recovery_bound", lambda *_: 1)
+    assert main(["--seed", "4", "--nodes", "3", "--commit", "abc"]) == 1
+    printed = capsys.readouterr().out
+    assert "FAILED liveness" in printed
+    assert "again: unisono-sim --seed 4 --nodes 3 --trace   (commit abc)" in printed
