@@ -14,7 +14,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 SEEDS ?= 300
 FIRST ?= 1
-NODES ?= 3
+NODES ?= 0
 WORKERS ?= 2
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
@@ -48,7 +48,7 @@ test: setup
 	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
 
 sim: $(VENV)/.unisono-run
-	@$(BIN)/unisono-sim --seed $(FIRST) --seeds $(SEEDS) --nodes $(NODES)
+	@$(BIN)/unisono-sim --seed $(FIRST) --seeds $(SEEDS) --nodes $(NODES) --jobs $(WORKERS)
 
 bench: setup
 	@$(BIN)/python -m bench $(BENCH_ARGS)

@@ -1,137 +1,119 @@
 """A replicated key-value store: every process that runs this holds the same dictionary.
 
-    python examples/kv_store.py              then type: set KEY VALUE, get KEY, delete KEY, all
+    python examples/kv_store.py [INSTANCE]     then type: set KEY VALUE | get KEY | delete KEY | all
 
-Changes travel through the group and are applied where they come back, so all replicas apply them
-in the same order. Who has no copy yet asks for one: the moment at which its question arrives is
-the same for everybody, so the answer is the dictionary of that moment, and the newcomer applies
-what was ordered since. After a partition the side of the smallest member keeps its copy.
+Commands travel through the group and are obeyed where they come back: in the same order everywhere,
+reads included. Who has no copy asks for one. The question arrives at the same moment for everybody,
+so the answer is the dictionary of that moment; what was ordered since, the newcomer adds itself.
+When two partitions meet, the side of the smallest member keeps its copy.
 """
 
-import argparse
-import asyncio
 import json
 import sys
 import threading
+from itertools import chain
+from typing import Any
 
-import unisono
+from unisono import Gap, Member, Message, Reason, View, blocking
 
 
 class Store:
-    """One replica. `data` is None while it has no copy."""
+    """One replica; `data` is None while it has no copy."""
 
-    def __init__(self, group: unisono.Group) -> None:
+    def __init__(self, group: blocking.Group) -> None:
         self.group = group
         self.data: dict[str, str] | None = None
-        self.ready = asyncio.Event()
-        self.holders: set[unisono.Member] = set()  # those who have a copy, if we have one
-        self.asked: dict[unisono.Member, int] = {}  # whose question, by number, has no answer yet
-        self.since: list[list[str]] = []  # changes since our question
-        self.question = 0
+        self.ready = threading.Event()
+        self.asked: dict[Member, int] = {}  # questions that have no answer yet, by number
+        self.holders: set[Member] = set()  # who has a copy (without one: who got it since we asked)
+        self.since: list[tuple[Member, list[str]]] = []  # commands since we asked
+        self.number = 0
+        self.asking = False  # our question is on its way: it counts in the view where it arrives
 
-    async def send(self, **message: object) -> None:
-        await self.group.send(json.dumps(message).encode())
+    def send(self, *message: object) -> None:
+        self.group.send(json.dumps(message).encode())
 
-    async def run(self) -> None:
-        async for event in self.group:
+    def run(self) -> None:
+        for event in self.group:
             match event:
-                case unisono.Message(sender, data):
-                    await self.on_message(sender, json.loads(data))
-                case unisono.View():
-                    await self.on_view(event)
-                case unisono.Gap():
-                    self.data = None
+                case View(members, joined, left):
+                    print("members:", *members, flush=True)
+                    self.asked.clear()
+                    self.holders -= left.keys() | joined.keys()
+                    if joined.get(min(members)) is Reason.NODEUP:
+                        self.begin(None)  # partitions met, and ours is not the one that stays
+                    if self.data is None and not self.asking:
+                        self.number += 1
+                        self.asking = True
+                        self.send("ask", self.number)
+                case Gap():
+                    self.asking = False
+                    self.begin(None)
+                case Message(sender, data):
+                    self.on_message(sender, *json.loads(data))
 
-    async def on_view(self, view: unisono.View) -> None:
-        print("members:", *view.members, flush=True)
-        self.asked.clear()
-        self.holders -= view.left.keys() | view.joined.keys()
-        if view.joined.get(min(view.members)) is unisono.Reason.NODEUP:
-            self.data = None  # two partitions met, and ours is not the one that stays
-        if self.data is None:
-            self.ready.clear()
-            self.question += 1
-            await self.send(ask=self.question)
-
-    async def on_message(self, sender: unisono.Member, message: dict) -> None:
-        match message:
-            case {"change": change}:
-                self.apply(change)
-            case {"ask": number}:
+    def on_message(self, sender: Member, kind: str, *words: Any) -> None:
+        match kind, words:
+            case "do", command:
+                self.since.append((sender, list(command)))
+                if self.data is not None:
+                    self.begin(self.data)
+            case "ask", (number,):
                 self.asked[sender] = number
                 if sender == self.group.me:
-                    self.since = []
-                if self.asked.keys() == set(self.group.members):  # nobody has a copy: begin anew
-                    self.begin({}, set(self.asked))
+                    self.since, self.holders, self.asking = [], set(), False
+                if self.asked.keys() == set(self.group.members):  # nobody has a copy: start empty
+                    self.since, self.holders, self.asked = [], set(self.asked), {}
+                    self.begin({})
                 elif self.data is not None and self.group.me == min(self.holders):
-                    copy = {"data": self.data, "holders": list(self.holders)}
-                    await self.send(answer=number, to=sender, copy=copy)
-            case {"answer": number, "to": to, "copy": copy}:
-                newcomer = unisono.Member(*to)
-                if self.asked.get(newcomer) == number:  # else a view came between; it asks again
+                    self.send("answer", sender, number, self.data, list(self.holders))
+            case "answer", (to, number, copy, holders):
+                newcomer = Member(*to)
+                if self.asked.get(newcomer) == number:  # else a view came between: it asks again
                     del self.asked[newcomer]
-                    if newcomer == self.group.me:
-                        self.begin(copy["data"], {unisono.Member(*each) for each in copy["holders"]})
                     self.holders.add(newcomer)
+                    if newcomer == self.group.me:
+                        self.holders |= {Member(*each) for each in holders}
+                        self.begin(copy)
 
-    def begin(self, data: dict[str, str], holders: set[unisono.Member]) -> None:
-        self.data, self.holders, self.asked = data, holders, {}
-        for change in self.since:
-            self.apply(change)
-        self.ready.set()
-        print(f"ready with {len(data)} keys", flush=True)
-
-    def apply(self, change: list[str]) -> None:
-        if self.data is None:
-            self.since.append(change)
+    def begin(self, data: dict[str, str] | None) -> None:
+        """Go on from here: obey what was ordered since `data` was true, or wait for a copy."""
+        self.data, commands, self.since = data, self.since, []
+        if data is None:
+            self.ready.clear()
             return
-        match change:
+        for sender, command in commands:
+            self.obey(data, sender == self.group.me, command)
+        if not self.ready.is_set():
+            print(f"ready, {len(data)} keys", flush=True)
+            self.ready.set()
+
+    def obey(self, data: dict[str, str], mine: bool, command: list[str]) -> None:
+        match command:
             case ["set", key, value]:
-                self.data[key] = value
+                data[key] = value
             case ["delete", key]:
-                self.data.pop(key, None)
-
-    async def obey(self, line: str) -> None:
-        await self.ready.wait()
-        assert self.data is not None
-        match line.split(maxsplit=2):
-            case ["set", _, _] | ["delete", _] as change:
-                await self.send(change=change)
-            case ["get", key]:
-                print(key, "=", self.data.get(key, "(nothing)"), flush=True)
-            case ["all"]:
-                print(json.dumps(self.data, sort_keys=True), flush=True)
-            case _:
-                print("set KEY VALUE | get KEY | delete KEY | all", flush=True)
+                data.pop(key, None)
+            case ["get", key] if mine:
+                print(key, "=", data.get(key, "(nothing)"), flush=True)
+            case ["all"] if mine:
+                print(json.dumps(data, sort_keys=True), flush=True)
+            case ["bye"] if mine:
+                self.group.leave()  # the loop in `run` ends
 
 
-def read_lines(lines: asyncio.Queue[str]) -> None:
-    """Put what is typed into the queue, then an empty line at the end."""
-    loop = asyncio.get_running_loop()
-
-    def read() -> None:
-        while line := sys.stdin.readline():
-            loop.call_soon_threadsafe(lines.put_nowait, line)
-        loop.call_soon_threadsafe(lines.put_nowait, "")
-
-    threading.Thread(target=read, daemon=True).start()
+def type_commands(store: Store) -> None:
+    for line in chain(sys.stdin, ["bye"]):
+        store.ready.wait()
+        store.send("do", *line.strip().split(maxsplit=2))
 
 
-async def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--instance", help="directory of the daemon's instance")
-    parser.add_argument("--group", default="kv-store")
-    options = parser.parse_args()
-    lines: asyncio.Queue[str] = asyncio.Queue()
-    read_lines(lines)
-    async with unisono.connect(options.instance, reconnect=True) as node:
-        async with node.group(options.group) as group, asyncio.TaskGroup() as tasks:
-            store = Store(group)
-            following = tasks.create_task(store.run())
-            while line := await lines.get():
-                await store.obey(line)
-            following.cancel()
+def main(instance: str | None = None) -> None:
+    with blocking.connect(instance, reconnect=True) as node, node.group("kv-store") as group:
+        store = Store(group)
+        threading.Thread(target=type_commands, args=[store], daemon=True).start()
+        store.run()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main(*sys.argv[1:])

@@ -9,6 +9,7 @@ import inspect
 import os
 import shutil
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -26,7 +27,16 @@ settings.register_profile(
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
-INTEROP = Path(__file__).parent / "interop"
+TESTS = Path(__file__).parent
+ALONE = {
+    "interop": "interop",
+    "executive": "daemons",
+    "cli": "daemons",
+    "transport": "transport",
+    "ipc": "ipc",
+}
+"""Folders whose tests run one after the other, and with which others: they share ports, or rings
+of theirs that compete for the machine's two cores would miss their time-outs."""
 INTEROP_SECONDS_MAX = 300
 THREAD_SECONDS_MAX = 2.0
 LOOP_TURNS_MAX = 50
@@ -60,11 +70,11 @@ def _why_left_out(item: pytest.Item) -> str:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if INTEROP in item.path.parents:
+        folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else ""
+        if folder in ALONE:
+            item.add_marker(pytest.mark.xdist_group(ALONE[folder]))
+        if folder == "interop":
             item.add_marker(pytest.mark.interop)
-        if item.get_closest_marker("interop"):
-            # One after the other: rings that share two cores miss their time-outs.
-            item.add_marker(pytest.mark.xdist_group("interop"))
             if not item.get_closest_marker("timeout"):
                 item.add_marker(pytest.mark.timeout(INTEROP_SECONDS_MAX))
         if reason := _why_left_out(item):
@@ -84,9 +94,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     reporter = terminalreporter
     seed = getattr(reporter.config.option, "randomly_seed", None)
     for report in [*reporter.stats.get("failed", []), *reporter.stats.get("error", [])]:
-        node = report.nodeid.split("@interop")[0]
+        node = report.nodeid.rpartition("@")[0] or report.nodeid
         order = f" -p randomly --randomly-seed={seed}" if isinstance(seed, int) else ""
         reporter.write_line(f"repeat: {sys.executable} -m pytest '{node}'{order}")
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """An empty directory with a short name: a socket's path has to fit into 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="unisono-") as directory:
+        yield Path(directory)
 
 
 # -- leaks ------------------------------------------------------------

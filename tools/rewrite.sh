@@ -7,7 +7,7 @@ bin=${BIN:-.venv/bin}
 for generated in generate_blocking generate_map draw_states generate_configuration; do
   "$bin/python" "tools/$generated.py"
 done
-if [ -d tests/scenarios ]; then
-  REWRITE=1 "$bin/pytest" -q -p no:randomly tests/scenarios || true
+if compgen -G "tests/scenarios/*.txt" >/dev/null; then
+  UNISONO_REWRITE=1 "$bin/pytest" -q -p no:randomly tests/sim/test_scenarios.py -k when_run
 fi
 git --no-pager diff --stat 2>/dev/null || true

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from unisono import ClusterError, blocking
+from unisono.cli.demo.daemons import free_network
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docs" / "tutorial" / "one-node.conf"
@@ -20,7 +21,7 @@ def instance(tmp_path: Path) -> Iterator[Path]:
     directory = tmp_path / "one"
     program = Path(sys.executable).with_name("unisonod")
     text = tmp_path / "one.conf"
-    text.write_text(CONFIGURATION.read_text().replace("token: 1000", "token: 1000\n" + _port()))
+    text.write_text(CONFIGURATION.read_text().replace("127.0.0.", free_network(1)))
     with (tmp_path / "log").open("wb") as log:
         daemon = subprocess.Popen(
             [program, "-f", "-c", text, "--instance", directory], stdout=log, stderr=log
@@ -31,12 +32,6 @@ def instance(tmp_path: Path) -> Iterator[Path]:
         finally:
             daemon.terminate()
             assert daemon.wait(START_SECONDS_MAX) == 0
-
-
-def _port() -> str:
-    from unisono.cli.demo.daemons import free_port
-
-    return f"    interface {{\n        linknumber: 0\n        mcastport: {free_port(1)}\n    }}"
 
 
 def _await_start(directory: Path, daemon: "subprocess.Popen[bytes]", log: Path) -> None:

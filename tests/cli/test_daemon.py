@@ -7,17 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from unisono import blocking
 from unisono.cli import status
 
 ROOT = Path(__file__).resolve().parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial" / "first-steps.md"
 BLOCK = re.compile(r"```(python|text)\n(.*?)```", re.DOTALL)
-
-# Real time: these must not share the machine with the rings of the interop tests.
-pytestmark = pytest.mark.xdist_group("interop")
 
 
 def _run(instance: Path, *command: str | Path) -> "subprocess.CompletedProcess[str]":

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.xdist_group("interop"), pytest.mark.timeout(150)]
+pytestmark = pytest.mark.timeout(150)
 STOP_SECONDS_MAX = 30.0
 
 

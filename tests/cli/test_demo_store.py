@@ -5,10 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unisono.base.errors import WireError
+from unisono.base.ids import NodeId, Pid
 from unisono.cli.demo.store import PART_BYTES_MAX, Replica, encode_set
 from unisono.client.values import Member
 
-MEMBERS = [Member(node, 100 + node) for node in (1, 2, 3)]
+MEMBERS = [Member(NodeId(node), Pid(100 + node)) for node in (1, 2, 3)]
 TURNS_MAX = 10_000
 
 

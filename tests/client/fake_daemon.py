@@ -56,6 +56,8 @@ class FakeDaemon:
         self.version = native.VERSION
         self.reading = asyncio.Event()
         self.reading.set()
+        self.echo_limit: int | None = None
+        """Unread output of a client above which nothing is read from it."""
         self.blocks: list[bytes] = []
         """Every block that was ordered, as it came."""
         self.frames: list[native.ToDaemon] = []
@@ -137,6 +139,9 @@ class FakeDaemon:
                 self._on_frame(client, native.decode_to_daemon(frame))
             stream = stream[used:]
             await self.reading.wait()
+            if self.echo_limit is not None:
+                client.writer.transport.set_write_buffer_limits(high=self.echo_limit)
+                await client.writer.drain()
 
     def _on_frame(self, client: Client, frame: native.ToDaemon) -> None:
         if isinstance(frame, native.Send):

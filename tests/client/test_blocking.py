@@ -216,9 +216,26 @@ def test_join_when_the_daemon_is_busy_or_silent_then_insists_or_times_out(
             pass
 
         def silent(fake: FakeDaemon) -> None:
-            fake._announce_join = lambda client: None  # type: ignore[method-assign]
+            fake._announce_join = lambda client: None  # type: ignore[method-assign]  # a daemon that misbehaves
 
         daemon.run(silent)
         with pytest.raises(ClusterError) as caught:
             node.group("g").join()
+        assert caught.value.code is CsError.TIMEOUT
+
+
+def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
+    daemon: ThreadedDaemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("client.core", "blocking.backend"):
+        monkeypatch.setattr(f"unisono.{module}.CLIENT_UNREAD_SECONDS_MAX", 0.1)
+
+    def limit(fake: FakeDaemon) -> None:
+        fake.echo_limit = 1_000_000
+
+    daemon.run(limit)
+    with blocking.connect(tmp_path) as node, node.group("g") as group:
+        with pytest.raises(ClusterError, match="nobody reads") as caught:
+            for _ in range(300):
+                group.send(bytes(100_000))
         assert caught.value.code is CsError.TIMEOUT

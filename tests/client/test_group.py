@@ -172,7 +172,7 @@ async def test_group_when_left_and_joined_again_then_works(daemon: FakeDaemon) -
 
 async def test_safe_when_asked_for_then_the_daemon_is_told(daemon: FakeDaemon) -> None:
     sent: list[bool] = []
-    daemon._on_frame = lambda client, frame, pass_on=daemon._on_frame: (  # type: ignore[misc]
+    daemon._on_frame = lambda client, frame, pass_on=daemon._on_frame: (  # type: ignore[misc]  # a daemon that misbehaves
         sent.append(frame.safe) if isinstance(frame, native.Send) else None,
         pass_on(client, frame),
     )[1]
@@ -377,7 +377,7 @@ async def test_join_when_busy_for_too_long_then_try_again(daemon: FakeDaemon) ->
 
 
 async def test_join_when_the_daemon_is_silent_then_timeout(daemon: FakeDaemon) -> None:
-    daemon._announce_join = lambda client: None  # type: ignore[method-assign]
+    daemon._announce_join = lambda client: None  # type: ignore[method-assign]  # a daemon that misbehaves
     async with connect(daemon, timeout=0.2) as node:
         with pytest.raises(ClusterError) as caught:
             await node.group("g").join()
@@ -386,12 +386,12 @@ async def test_join_when_the_daemon_is_silent_then_timeout(daemon: FakeDaemon) -
 
 async def test_join_when_cancelled_then_no_member_is_left(daemon: FakeDaemon) -> None:
     announce = daemon._announce_join
-    daemon._announce_join = lambda client: None  # type: ignore[method-assign]
+    daemon._announce_join = lambda client: None  # type: ignore[method-assign]  # a daemon that misbehaves
     async with connect(daemon) as node:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
                 await node.group("g").join()
-        daemon._announce_join = announce  # type: ignore[method-assign]
+        daemon._announce_join = announce  # type: ignore[method-assign]  # a daemon that misbehaves
         async with node.group("g") as group:
             while await node.members("g") != (group.me,):
                 await asyncio.sleep(0.01)
@@ -471,3 +471,16 @@ async def test_node_when_closed_then_its_groups_are_too(daemon: FakeDaemon) -> N
         assert isinstance(group.me, Member)
     with pytest.raises(UsageError):
         await group.send(b"late")
+
+
+async def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("client.core", "aio.backend"):
+        monkeypatch.setattr(f"unisono.{module}.CLIENT_UNREAD_SECONDS_MAX", 0.1)
+    async with connect(daemon) as node, node.group("g") as group:
+        daemon.echo_limit = 1_000_000
+        with pytest.raises(ClusterError, match="nobody reads") as caught:
+            for _ in range(300):
+                await group.send(bytes(100_000))
+        assert caught.value.code is CsError.TIMEOUT

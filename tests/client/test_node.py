@@ -47,9 +47,9 @@ async def test_question_when_the_daemon_does_not_know_it_then_its_error(tmp_path
         def refuse(client: object, frame: native.ToDaemon) -> None:
             if isinstance(frame, native.Query):
                 frame.what = 99
-            on_frame(client, frame)  # type: ignore[arg-type]
+            on_frame(client, frame)  # type: ignore[arg-type]  # a daemon that misbehaves
 
-        daemon._on_frame = refuse  # type: ignore[method-assign]
+        daemon._on_frame = refuse  # type: ignore[method-assign]  # a daemon that misbehaves
         with pytest.raises(ClusterError) as caught:
             await node.status()
         assert caught.value.code is CsError.NOT_SUPPORTED

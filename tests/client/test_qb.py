@@ -108,7 +108,7 @@ async def test_daemon_when_it_dies_then_connection_lost_and_on_return_gap(
         patient.group("h") as staying,
     ):
         assert isinstance(await staying.next(timeout=10), View)
-        kind = type(server.servers[Service.CPG]._clients[1]).__name__  # type: ignore[index]
+        kind = type(server.servers[Service.CPG]._clients[1]).__name__  # type: ignore[index]  # the first client's number
         for each in server.servers.values():
             each.close()
         await group.next(timeout=10)

@@ -69,6 +69,8 @@ def test_ring_when_every_key_is_set_then_it_is_taken() -> None:
         miss_count_const=7,
         window_size=6,
         max_messages=5,
+        native_window_size=6,
+        native_max_messages=5,
         cancel_token_hold_on_retransmit=True,
         net_mtu_bytes=8982,
     )

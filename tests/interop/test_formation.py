@@ -9,11 +9,13 @@ from tests.interop.rings import NETS, assert_same, ring
 
 SMALL, SMALL_BYTES = 5000, 64
 LARGE, LARGE_BYTES = 20, 300_000
-MIXED = ("cu", "uc", "ccu", "cuc", "ucc", "cuu", "ucu", "uuc", "cccu", "cucc", "uccc", "cuuc")
-MIXED += ("uccu", "cucuc", "uccuc", "ccuuc")
+TWO_NETS = ("cu", "uc", "ccu", "cuc", "ucc", "cuu", "ucu", "uuc", "cccu", "cuuc")
+ONE_NET = ("cucc", "uccc", "uccu", "ccuu", "cucuc", "uccuc", "ccuuc")
 CONTROLS = [ring("ccc", *net) for net in NETS] + [ring("cc", "udpu", 4)]
 OURS = [ring("u", "udpu", 4), ring("uu", "udp", 4), ring("uuu", "udpu", 6), ring("uuu", "udp", 6)]
-RINGS = [ring(kinds, *net) for row, kinds in enumerate(MIXED) for net in NETS[2 * (row % 2) :][:2]]
+RINGS = [
+    ring(kinds, *net) for row, kinds in enumerate(TWO_NETS) for net in NETS[2 * (row % 2) :][:2]
+] + [ring(kinds, *NETS[row % len(NETS)]) for row, kinds in enumerate(ONE_NET)]
 
 
 @pytest.mark.timeout(180)

@@ -15,7 +15,7 @@ from unisono.ipc.qb_client import QbClient, connect
 from unisono.wire.ipc import qb
 
 SERVER = Path(__file__).with_name("local_cpg.py")
-SECONDS_MAX = 20.0
+SECONDS_MAX = 40.0
 
 
 class Served:

@@ -6,12 +6,12 @@ from tests.services.bus import Bus, LibcpgClient, Message, NativeClient, View, c
 from unisono.base.clients import ClientRequest, Disconnect, Reply
 from unisono.base.errors import CsError
 from unisono.base.group import Guarantee, Multicast
-from unisono.base.ids import ClientId, Nanos, NodeId
+from unisono.base.ids import ClientId, Nanos, NodeId, Pid
 from unisono.base.limits import CPG_MEMBERS_MAX, CPG_PROCESSES_MAX, ITERATIONS_PER_CLIENT_MAX
 from unisono.base.marks import Mark
 from unisono.services import Engine
 from unisono.wire.ipc import cpg as ipc
-from unisono.wire.ipc.qb import encode_request
+from unisono.wire.ipc.qb import decode_status, encode_request
 from unisono.wire.service import cpg as wire
 from unisono.wire.service.header import GROUP_SERVICES
 
@@ -163,7 +163,7 @@ def test_join_when_name_is_too_long_then_it_is_refused() -> None:
     request[16] = 129
     reply = client.ask(bytes(request))
     assert reply is not None
-    assert ipc.qb.decode_status(memoryview(reply)) == CsError.NAME_TOO_LONG
+    assert decode_status(memoryview(reply)) == CsError.NAME_TOO_LONG
 
 
 # -- views after configuration changes -------------------------------------------------------------
@@ -227,7 +227,7 @@ def test_process_when_the_joinlist_lacks_it_then_it_is_a_process_down() -> None:
     bus.nodes[NodeId(2)].queue.append(Multicast(GROUP_SERVICES, ghost))
     bus.settle()
     assert client.members == (client.key, (2, 666))
-    bus.nodes[NodeId(2)].engine._cpg.groups.remove(b"g", NodeId(2), ipc.Pid(666))
+    bus.nodes[NodeId(2)].engine._cpg.groups.remove(b"g", NodeId(2), Pid(666))
     bus.form([1, 2])
     bus.settle()
     assert client.views[-1] == View((client.key,), ((2, 666, 5),), ())
@@ -429,7 +429,7 @@ def test_iteration_when_run_to_its_end_then_entries_and_no_sections(
     for error in (CsError.OK, CsError.LIBRARY):
         reply = client.ask(ipc.encode_iteration_finalize(handle))
         assert reply is not None
-        assert ipc.qb.decode_status(memoryview(reply)) == error
+        assert decode_status(memoryview(reply)) == error
 
 
 def test_iterations_when_too_many_are_open_then_no_resources() -> None:
@@ -455,7 +455,7 @@ def test_iterations_when_too_many_are_open_then_no_resources() -> None:
 def test_request_when_unknown_or_zero_copy_then_it_is_answered(ident: int, error: CsError) -> None:
     reply = cluster(1).libcpg(1).ask(encode_request(ident, bytes(136)))
     assert reply is not None
-    assert ipc.qb.decode_status(memoryview(reply)) == error
+    assert decode_status(memoryview(reply)) == error
 
 
 # -- bounds ----------------------------------------------------------------------------------------

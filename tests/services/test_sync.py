@@ -11,8 +11,8 @@ from unisono.base.marks import Mark
 from unisono.config.settings import QuorumSettings
 from unisono.services import Engine
 from unisono.wire.service import header
-from unisono.wire.service.header import GROUP_SYNC
 from unisono.wire.service.cpg import DOWNLIST, JOINLIST
+from unisono.wire.service.header import GROUP_SYNC
 from unisono.wire.service.sync import Barrier, ServiceBuild, decode_sync, encode_barrier
 from unisono.wire.service.votequorum import NODEINFO, decode_nodeinfo
 
@@ -72,14 +72,15 @@ def test_sync_when_a_node_starts_then_it_says_everything_in_the_order_that_peers
 
 def test_sync_when_it_runs_then_requests_wait_until_its_end() -> None:
     bus = Bus([Node(1, Engine(settings(1)))])
-    engine = bus.nodes[NodeId(1)].engine
-    assert not engine.accepting
+    node = bus.nodes[NodeId(1)]
+    seen = [node.engine.accepting]
     bus.form([1])
     while bus.step():
-        assert engine.accepting == (not bus.nodes[NodeId(1)].is_syncing)
-    assert engine.accepting
+        assert node.engine.accepting == node.engine.agreed == (not node.is_syncing)
+    seen.append(node.engine.accepting)
     bus.form([1])
-    assert not engine.accepting
+    seen.append(node.engine.accepting)
+    assert seen == [False, True, False]
 
 
 def test_sync_when_a_member_has_no_votequorum_then_it_completes_and_its_votes_do_not_count() -> (

@@ -237,7 +237,14 @@ LEGAL: list[tuple[str, Checker, list[Record]]] = [
     (
         "all together",
         Liveness(),
-        [boot(1), boot(2), *BOTH_IN_R1, Calmed(0, 9), Synced(0, p(1)), Synced(0, p(2))],
+        [
+            boot(1),
+            boot(2),
+            *BOTH_IN_R1,
+            Calmed(0, 9),
+            Synced(0, p(1), False),
+            Synced(0, p(2), False),
+        ],
     ),
     ("no calm, nothing owed", Liveness(), [boot(1)]),
 ]
@@ -352,8 +359,8 @@ BROKEN: list[tuple[str, Checker, list[Record]]] = [
             boot(2),
             *view(1, R1, (1,), ()),
             *view(2, Ring(NodeId(2), 4, 0), (2,), ()),
-            Synced(0, p(1)),
-            Synced(0, p(2)),
+            Synced(0, p(1), False),
+            Synced(0, p(2), False),
             Calmed(0, 9),
         ],
     ),

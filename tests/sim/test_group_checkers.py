@@ -71,7 +71,7 @@ def ring(node: int, seq: int, members: Sequence[int]) -> list[Record]:
     who = Process(NodeId(node), 1)
     nodes = tuple(map(NodeId, members))
     regular = Installed(0, who, True, Ring(NodeId(1), seq, 0), nodes, (), ())
-    return [regular, Synced(0, who)]
+    return [regular, Synced(0, who, True)]
 
 
 def judge(checker: Checker, records: Sequence[Record]) -> None:

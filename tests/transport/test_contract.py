@@ -19,6 +19,7 @@ from unisono.base.marks import Mark
 from unisono.config.settings import UDP, UDPU, NodeSettings, Settings, TransportSettings
 from unisono.transport.kinds import open_transport
 from unisono.transport.port import Transport
+from unisono.transport.reader import Sources
 from unisono.transport.sender import split_runs
 
 PORT = 25405
@@ -336,3 +337,19 @@ def test_split_runs_keeps_order_and_every_bound(sizes):
 def test_split_runs_when_sizes_are_equal_fills_each_batch():
     assert [len(batch) for batch in split_runs([bytes(1000)] * 130)] == [64, 64, 2]
     assert [len(batch) for batch in split_runs([bytes(30_000)] * 5)] == [2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("configured", "seen"),
+    [
+        ("fe80::1%eth0", "fe80::1%eth0"),
+        ("fe80::1%2", "fe80::1%eth0"),
+        ("fe80::1", "fe80::1%eth0"),
+        ("FD77:0:0::0001", "fd77::1"),
+        ("192.0.2.1", "192.0.2.1"),
+    ],
+)
+def test_source_when_spelt_differently_is_the_same_node(configured, seen):
+    sources = Sources({configured: NodeId(7)}, block_unlisted=True)
+    assert sources.identify((seen, 5405)) == 7
+    assert sources.identify(("198.51.100.1", 5405)) < 0

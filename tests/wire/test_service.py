@@ -96,20 +96,20 @@ def again(decoded: Record, payload: bytes) -> tuple[bytes, list[tuple[int, int]]
             )
             return votequorum.encode_nodeinfo(info), HEADER_PADDING
         case "VOTEQUORUM reconfigure":
-            change = votequorum.decode_reconfigure(view)
-            assert change == votequorum.Reconfigure(
+            order = votequorum.decode_reconfigure(view)
+            assert order == votequorum.Reconfigure(
                 decoded["nodeid"], decoded["value"], decoded["param"]
             )
-            return votequorum.encode_reconfigure(change), [*HEADER_PADDING, (28, 32)]
+            return votequorum.encode_reconfigure(order), [*HEADER_PADDING, (28, 32)]
         case "CFG killnode":
-            order = cfg.decode_killnode(view)
-            assert (order.node_id, order.reason.decode() + "\0") == (
+            kill = cfg.decode_killnode(view)
+            assert (kill.node_id, kill.reason.decode() + "\0") == (
                 decoded["nodeid"],
                 decoded["reason"],
             )
             # The reason's field is not cleared beyond its end.
-            end = 32 + len(order.reason) + 1
-            return cfg.encode_killnode(order), [*HEADER_PADDING, (20, 24), (26, 32), (end, 288)]
+            end = 32 + len(kill.reason) + 1
+            return cfg.encode_killnode(kill), [*HEADER_PADDING, (20, 24), (26, 32), (end, 288)]
         case "CFG reload_config":
             assert cfg.decode_sourced(view) == decoded["source_nodeid"]
             return cfg.encode_reload_config(decoded["source_nodeid"]), [*HEADER_PADDING, (20, 32)]

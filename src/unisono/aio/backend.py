@@ -17,7 +17,11 @@ from typing import Final, TypeAlias, TypeVar, cast
 
 from unisono.base.errors import ClusterError, ConnectionLost, CsError, WireError
 from unisono.base.group import Buffer
-from unisono.base.limits import CLIENT_INBOX_BYTES_MAX, CLIENT_UNSENT_BYTES_MAX
+from unisono.base.limits import (
+    CLIENT_INBOX_BYTES_MAX,
+    CLIENT_UNREAD_SECONDS_MAX,
+    CLIENT_UNSENT_BYTES_MAX,
+)
 from unisono.client.core import Added, State
 from unisono.client.cpg import CpgCore
 from unisono.client.discovery import connect_stream
@@ -51,17 +55,22 @@ class _Waiters:
             if not future.done():
                 future.set_result(None)
 
-    async def wait(self, deadline: float | None) -> None:
-        """Until `wake`; ClusterError TIMEOUT at `deadline`."""
+    async def wait(self, deadline: float | None, seconds: float | None = None) -> None:
+        """Until `wake`, or for so many seconds; ClusterError TIMEOUT at `deadline`."""
+        end = deadline
+        if seconds is not None:
+            end = now() + seconds if deadline is None else min(deadline, now() + seconds)
         future: asyncio.Future[None] = self.loop.create_future()
         self._futures.add(future)
         try:
-            if deadline is None:
+            if end is None:
                 await future
             else:
-                async with asyncio.timeout(deadline - now()):
+                async with asyncio.timeout(end - now()):
                     await future
         except TimeoutError:
+            if end != deadline:
+                return
             raise ClusterError(CsError.TIMEOUT, "the local daemon") from None
         finally:
             self._futures.discard(future)
@@ -95,8 +104,10 @@ class NativeConnection(asyncio.Protocol):
     async def flush(self, deadline: float | None = None) -> None:
         """Send what is complete; waits while too much is unsent. ConnectionLost."""
         self._write(everything=False)
+        taken, start = self.core.taken_bytes, now()
         while self._full:
-            await self._waiters.wait(deadline)
+            self.core.check_read(taken, now() - start)
+            await self._waiters.wait(deadline, CLIENT_UNREAD_SECONDS_MAX)
         self.core.check()
 
     async def progress(self, seen: int, deadline: float | None) -> None:
@@ -220,7 +231,7 @@ class QbConnection:
 
     async def flush(self, deadline: float | None = None) -> None:
         """Send everything, and wait for the replies to what has one. ConnectionLost, TIMEOUT."""
-        pause = _PAUSE_SECONDS_MIN
+        pause, taken, start = _PAUSE_SECONDS_MIN, self.core.taken_bytes, now()
         try:
             async with self._sending:
                 while self.core.output and self.core.state is not State.LOST:
@@ -229,6 +240,7 @@ class QbConnection:
                         continue
                     if deadline is not None and now() > deadline:
                         raise ClusterError(CsError.TIMEOUT, "the local daemon")
+                    self.core.check_read(taken, now() - start)
                     await sleep(pause)
                     pause = min(pause * 2, _PAUSE_SECONDS_MAX)
         finally:

@@ -85,6 +85,8 @@ NATIVE_FRAME_BYTES_MAX: Final = MIB + 4 * KIB
 # -- client library (ours) ------------------------------------------------------------------------------
 CLIENT_INBOX_BYTES_MAX: Final = 4 * MIB
 """Unread events of one group above which the library stops reading its socket."""
+CLIENT_UNREAD_SECONDS_MAX: Final = 30
+"""How long `send` waits for room while the inbox is full and nobody takes from it."""
 CLIENT_UNSENT_BYTES_MAX: Final = 256 * KIB
 """Unsent messages of one group above which `send` waits."""
 CLIENT_ANSWERS_MAX: Final = 1_024

@@ -17,7 +17,7 @@ from typing import Final, TypeVar
 
 from unisono.base.errors import ClusterError, ConnectionLost, CsError, WireError
 from unisono.base.group import Buffer
-from unisono.base.limits import CLIENT_INBOX_BYTES_MAX
+from unisono.base.limits import CLIENT_INBOX_BYTES_MAX, CLIENT_UNREAD_SECONDS_MAX
 from unisono.client.core import Added, Core, State
 from unisono.client.cpg import CpgCore
 from unisono.client.discovery import connect_stream
@@ -147,6 +147,7 @@ class NativeConnection(Connection):
         self._unsent = memoryview(b"")
 
     def _send(self, deadline: float | None) -> None:
+        taken, start = self.core.taken_bytes, now()
         while True:
             if not self._unsent:
                 self._unsent = memoryview(self.core.drain())
@@ -156,6 +157,7 @@ class NativeConnection(Connection):
                 # What is left stays in its place: an interrupt must not cut a frame.
                 self._unsent = self._unsent[self._stream.send(self._unsent) :]
             except BlockingIOError:
+                self.core.check_read(taken, now() - start)
                 self._wait_for_room(deadline)
 
     def _wait_for_room(self, deadline: float | None) -> None:
@@ -167,7 +169,8 @@ class NativeConnection(Connection):
         try:
             poll = select.poll()
             poll.register(self._stream, select.POLLOUT | (select.POLLIN if reads else 0))
-            found = poll.poll(None if left is None else left * 1000)
+            seconds = CLIENT_UNREAD_SECONDS_MAX if left is None else left
+            found = poll.poll(seconds * 1000)
             if reads and found and found[0][1] & select.POLLIN:
                 self._read()
         finally:
@@ -216,13 +219,14 @@ class QbConnection(Connection):
         self._more = False
 
     def _send(self, deadline: float | None) -> None:
-        pause = _PAUSE_SECONDS_MIN
+        pause, taken, start = _PAUSE_SECONDS_MIN, self.core.taken_bytes, now()
         while self.core.output and self.core.state is not State.LOST:
             if self._step(pause):
                 pause = _PAUSE_SECONDS_MIN
                 continue
             if deadline is not None and now() > deadline:
                 raise ClusterError(CsError.TIMEOUT, "the local daemon")
+            self.core.check_read(taken, now() - start)
             self._read_meanwhile(pause)
             pause = min(pause * 2, _PAUSE_SECONDS_MAX)
 

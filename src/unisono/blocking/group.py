@@ -32,7 +32,8 @@ class Group:
     """A closed process group; made by `Node.group`, joined by `with` or `join`.
 
     Several threads may send; one should receive. Events that nobody receives are kept up to a
-    bound; beyond it the daemon, and in the end every sender of the group, has to wait.
+    bound; beyond it the daemon, and in the end every sender of the group, has to wait: so read
+    while you send. A send that waits for its own reader's sake ends with TIMEOUT.
     """
 
     __slots__ = (

@@ -20,7 +20,9 @@ from unisono.base.group import Buffer
 from unisono.base.ids import NodeId, Pid
 from unisono.base.limits import (
     CLIENT_ANSWERS_MAX,
+    CLIENT_INBOX_BYTES_MAX,
     CLIENT_SENDERS_MAX,
+    CLIENT_UNREAD_SECONDS_MAX,
     GROUP_NAME_BYTES_MAX,
     MESSAGE_BYTES_MAX,
 )
@@ -187,6 +189,11 @@ class Core(ABC):
     # -- what the user takes -----------------------------------------------------------------------
 
     @property
+    def taken_bytes(self) -> int:
+        """Bytes that were taken so far."""
+        return self._gave
+
+    @property
     def inbox_bytes(self) -> int:
         """Bytes that wait to be taken."""
         return self._took - self._gave
@@ -224,6 +231,17 @@ class Core(ABC):
     def forget(self, question: int) -> Answer | None:
         """The answer if it has come; afterwards nobody waits for it."""
         return self._answers.pop(question, None)
+
+    def check_read(self, taken: int, waited: float) -> None:
+        """ClusterError TIMEOUT when a send that waits `waited` seconds would wait for ever.
+
+        The inbox is full and nothing was taken since `taken`: so the daemon cannot hand over what
+        it has, so it stops reading what we send.
+        """
+        full = self.inbox_bytes > CLIENT_INBOX_BYTES_MAX
+        if full and taken == self._gave and waited >= CLIENT_UNREAD_SECONDS_MAX:
+            what = "nobody reads the events of this group, so nothing more can be sent to it"
+            raise ClusterError(CsError.TIMEOUT, what)
 
     # -- for the tongues ---------------------------------------------------------------------------
 

@@ -10,6 +10,9 @@ from unisono.base.ids import MS, NodeId
 
 UDPU: Final = "udpu"
 UDP: Final = "udp"
+NATIVE_WINDOW_SIZE: Final = 256
+NATIVE_MAX_MESSAGES: Final = 128
+"""A window of full datagrams (350 kB) is well below the receive buffers that every member asks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,10 @@ class RingSettings:
     miss_count_const: int = 5
     window_size: int = 50
     max_messages: int = 17
+    native_window_size: int = NATIVE_WINDOW_SIZE
+    """`window_size` in a ring of Unisono members only, unless the file sets it."""
+    native_max_messages: int = NATIVE_MAX_MESSAGES
+    """`max_messages` in a ring of Unisono members only, unless the file sets it."""
     cancel_token_hold_on_retransmit: bool = False
     net_mtu_bytes: int = 1500
     """`totem.netmtu`; the ring machine subtracts its own headers."""

@@ -11,7 +11,7 @@ from typing import Final
 from unisono.base.ids import MS
 from unisono.config.document import Block, row_of
 from unisono.config.problems import Report
-from unisono.config.settings import RingSettings
+from unisono.config.settings import NATIVE_MAX_MESSAGES, NATIVE_WINDOW_SIZE, RingSettings
 
 _FLOAT_LAYOUT: Final = Struct("=f")
 assert _FLOAT_LAYOUT.size == 4
@@ -66,6 +66,8 @@ def ring_settings(totem: Block, node_count: int, report: Report) -> RingSettings
         miss_count_const=totem.number("miss_count_const"),
         window_size=totem.number("window_size"),
         max_messages=totem.number("max_messages"),
+        native_window_size=_given_or(totem, "window_size", NATIVE_WINDOW_SIZE),
+        native_max_messages=_given_or(totem, "max_messages", NATIVE_MAX_MESSAGES),
         cancel_token_hold_on_retransmit=totem.switch("cancel_token_hold_on_retransmit"),
         net_mtu_bytes=totem.number("netmtu"),
     )

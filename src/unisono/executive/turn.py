@@ -3,7 +3,7 @@
 Speaks:      the machines' five verbs; every effect is carried out here and nowhere else.
 Counterpart: corosync exec/main.c.
 Keeps:       each drained list is followed to its end, and what comes of it too, before the ring
-             gets its next datagram; own messages reach own clients before they leave the host.
+             is drained again; own messages reach own clients before they leave the host.
 """
 
 import asyncio
@@ -52,9 +52,9 @@ class Turn:
     """The driver of one node's machines. `transport` is set before the first turn."""
 
     __slots__ = (
-        "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left", "_loop",
-        "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_stopped", "_store",
-        "_timer", "_totem", "_turn_due", "_view", "transport",
+        "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left",
+        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_stopped",
+        "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -83,7 +83,7 @@ class Turn:
         self._clock = clock
         self._loop = loop
         self._flow = Flow(totem, engine, doors, mark)
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
         self._armed_ns = 0
         self._pace_timer: asyncio.TimerHandle | None = None
         self._turn_due = False
@@ -122,7 +122,7 @@ class Turn:
             receive = self._totem.receive
             for datagram in datagrams:
                 receive(datagram, source, now)
-                self._exchange(now)
+            self._exchange(now)
             self._finish(now)
         except Exception as error:  # noqa: BLE001  nothing may go on half done
             self._fail(error)
@@ -219,20 +219,18 @@ class Turn:
             ring = services
         if ring is None:
             return
-        if ring <= now:
-            self._loop.call_soon(self._on_timer)
-            return
         if self._timer is not None:
             if self._armed_ns <= ring:
                 return
             self._timer.cancel()
         self._armed_ns = ring
-        self._timer = self._loop.call_at(ring / SECOND, self._on_timer)
+        if ring <= now:
+            self._timer = self._loop.call_soon(self._on_timer)
+        else:
+            self._timer = self._loop.call_at(ring / SECOND, self._on_timer)
 
     def _on_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._timer = None
         if self._stopped:
             return
         try:

@@ -11,6 +11,7 @@ import os
 import re
 import secrets
 import stat
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +41,7 @@ class ConnectionDirectory:
         """Create it, still ours alone; OSError when /dev/shm is full or missing."""
         self.path = (
             f"{SHARED_MEMORY}/qb-{os.getpid()}-{peer.pid}-{setup_fd}"
-            f"-unisono.{_pid_namespace():x}.{_start_time(os.getpid()):x}.{secrets.token_hex(4)}"
+            f"-unisono.{_identity(os.getpid())}.{secrets.token_hex(4)}"
         )
         Path(self.path).mkdir(0o700)
         try:
@@ -117,14 +118,21 @@ def _empty(fd: int) -> None:
                     os.unlink(name, dir_fd=fd)
 
 
+@cache
+def _identity(pid: int) -> str:
+    """What tells this process from all others, as it stands in our names."""
+    return f"{_pid_namespace():x}.{_start_time(pid):x}"
+
+
 def _pid_namespace() -> int:
     return Path("/proc/self/ns/pid").stat().st_ino
 
 
 def _start_time(pid: int) -> int:
-    """Start of a process in clock ticks since boot (proc(5), stat, field 22); -1 without one."""
+    """Start of a process in clock ticks since boot (proc(5), stat, field 22); -1 if it is dead."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return -1
-    return int(status.rpartition(")")[2].split()[19])
+    fields = status.rpartition(")")[2].split()
+    return -1 if fields[0] in "ZX" else int(fields[19])

@@ -354,7 +354,7 @@ class ShmClient(QbClient):
 class SocketClient(QbClient):
     """Over datagrams."""
 
-    __slots__ = ("_control_fd", "_control_path", "_event", "_request")
+    __slots__ = ("_control_fd", "_control_path", "_event", "_request", "_sockets")
 
     def __init__(self, stream: socket.socket, reply: qb.ConnectReply, server: Credentials) -> None:
         """Bind our names and connect to the daemon's; OSError when that fails."""
@@ -362,9 +362,11 @@ class SocketClient(QbClient):
         base = reply.response.decode()
         self._control_path = reply.request.decode()
         self._control_fd = os.open(self._control_path, os.O_RDWR | os.O_CLOEXEC)
-        self._request = datagram_socket(reply.message_bytes_max)
-        self._event = datagram_socket(reply.message_bytes_max)
+        self._sockets: list[socket.socket] = []
         try:
+            for _ in range(2):
+                self._sockets.append(datagram_socket(reply.message_bytes_max))
+            self._request, self._event = self._sockets
             self._request.bind(abstract_address(f"{base}-response"))
             self._request.connect(abstract_address(f"{base}-request"))
             self._event.bind(abstract_address(f"{base}-event"))
@@ -434,8 +436,8 @@ class SocketClient(QbClient):
             raise self._lost(str(reason)) from reason
 
     def _release(self) -> None:
-        self._request.close()
-        self._event.close()
+        for sock in self._sockets:
+            sock.close()
         os.close(self._control_fd)
         with suppress(OSError):
             Path(self._control_path).unlink()

@@ -8,6 +8,7 @@ Keeps:       what is refused is answered with False or a reason, never raised.
 import ctypes
 import os
 import resource
+from pathlib import Path
 from typing import Final
 
 from unisono.base.limits import MIB
@@ -23,6 +24,7 @@ MALLOC_THRESHOLDS: Final = (
 """Datagrams and blocks of 64 kB come and go all the time; with glibc's own thresholds their pages
 go back to the kernel and are faulted in anew, which costs more than the bytes do."""
 
+_CAP_IPC_LOCK: Final = 14
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
@@ -38,18 +40,29 @@ def keep_freed_memory() -> bool:
     return all(answers)
 
 
+def _is_above_limits() -> bool:
+    """Whether the process has CAP_IPC_LOCK, to which RLIMIT_MEMLOCK does not apply."""
+    try:
+        status = Path("/proc/self/status").read_text()
+        capabilities = int(status.partition("CapEff:")[2].split()[0], 16)
+    except (OSError, ValueError, IndexError):
+        return False
+    return bool(capabilities >> _CAP_IPC_LOCK & 1)
+
+
 def lock_memory() -> str:
     """Keep touched pages out of swap; empty when granted, else the reason in words.
 
     Pages are locked as they are touched (MCL_ONFAULT): what is mapped and never used costs nothing.
-    A finite RLIMIT_MEMLOCK would make later allocations fail, so then nothing is locked.
+    A finite RLIMIT_MEMLOCK that binds us would make later allocations fail: then nothing is locked.
     """
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     try:
         resource.setrlimit(resource.RLIMIT_MEMLOCK, unlimited)
     except (OSError, ValueError):
-        if resource.getrlimit(resource.RLIMIT_MEMLOCK)[0] != resource.RLIM_INFINITY:
-            return "RLIMIT_MEMLOCK is limited"
+        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
+        if limit != resource.RLIM_INFINITY and not _is_above_limits():
+            return f"RLIMIT_MEMLOCK is {limit} bytes"
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mlockall(_MCL_CURRENT | _MCL_FUTURE | _MCL_ONFAULT) != 0:
         return os.strerror(ctypes.get_errno())

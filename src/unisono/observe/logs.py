@@ -6,6 +6,7 @@ Keeps:       a mark that comes too often is told a few times and then counted; n
              can break a line; a full or absent syslog never blocks.
 """
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -31,7 +32,15 @@ SYSLOG_SOCKET: Final = "/dev/log"
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun",
                   "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # fmt: skip
 _UNPRINTABLE: Final = dict.fromkeys((*range(32), *range(127, 160)), "?")
-_PRIORITIES: Final = {"debug": "info", "crit": "critical"}
+_FACILITY_DAEMON: Final = 3
+_SEVERITIES: Final[dict[int, int]] = {
+    Level.DEBUG: 6,  # as info: syslog daemons drop debug lines
+    Level.INFO: 6,
+    Level.NOTICE: 5,
+    Level.WARNING: 4,
+    Level.ERROR: 3,
+    Level.CRIT: 2,
+}
 
 
 class _Formatter(logging.Formatter):
@@ -66,22 +75,42 @@ def _body(record: logging.LogRecord) -> str:
     return f"[{record.name[:6]:<6}] {text}"
 
 
-class _Syslog(logging.handlers.SysLogHandler):
-    """Facility daemon over /dev/log; what it does not take at once is lost."""
+class _Syslog(logging.Handler):
+    """Facility daemon over a local datagram socket; what it does not take at once is lost.
 
-    append_nul = False
+    The standard library's handler waits as soon as the receiver's queue was full once.
+    """
 
-    def mapPriority(self, levelName: str) -> str:  # noqa: N802, N803  the base class's names
-        """Corosync sends debug lines as info."""
-        return _PRIORITIES.get(levelName, levelName)
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+        self._socket = self._connect()
 
-    def createSocket(self) -> None:  # noqa: N802  the base class's name
-        super().createSocket()
-        self.socket: socket.socket
-        self.socket.setblocking(False)
+    def emit(self, record: logging.LogRecord) -> None:
+        severity = _SEVERITIES.get(record.levelno, _SEVERITIES[Level.WARNING])
+        line = f"<{_FACILITY_DAEMON << 3 | severity}>{self.format(record)}".encode()
+        try:
+            self._socket.send(line)
+        except BlockingIOError:
+            return
+        except OSError:  # the receiver was restarted
+            with contextlib.suppress(OSError):
+                self._socket.close()
+                self._socket = self._connect()
+                self._socket.send(line)
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the base class's name
-        """Nothing: the journal is full or gone, and saying so would need the journal."""
+    def close(self) -> None:
+        self._socket.close()
+        super().close()
+
+    def _connect(self) -> socket.socket:
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        try:
+            sock.connect(self._path)
+        except OSError:
+            sock.close()
+            raise
+        return sock
 
 
 class _Window:
@@ -172,7 +201,6 @@ class Log:
 
     def _add_syslog(self) -> None:
         try:
-            facility = logging.handlers.SysLogHandler.LOG_DAEMON
-            self._add(_Syslog(address=SYSLOG_SOCKET, facility=facility), _SyslogFormatter())
+            self._add(_Syslog(SYSLOG_SOCKET), _SyslogFormatter())
         except OSError:
             return  # nobody listens; the other targets remain

@@ -86,8 +86,7 @@ class Cpg:
             return CsError.BUSY
         if member.state is not MemberState.JOINED:
             return CsError.NOT_EXIST
-        member.state = MemberState.LEAVE_STARTED
-        self._send_leave(member, Reason.LEAVE)
+        self._start_leave(member, Reason.LEAVE)
         return CsError.OK
 
     def depart(self, member: LocalMember) -> None:
@@ -99,9 +98,13 @@ class Cpg:
         group = self.groups.by_name.get(member.name)
         if group is not None and member.state is not MemberState.UNJOINED:
             member.detach(group)
-        if member.may_send:
-            member.state = MemberState.LEAVE_STARTED
-            self._send_leave(member, Reason.PROCDOWN)
+        if member.headers is not None:
+            self._start_leave(member, Reason.PROCDOWN)
+
+    def _start_leave(self, member: LocalMember, reason: int) -> None:
+        member.state = MemberState.LEAVE_STARTED
+        member.headers = None
+        self._send_leave(member, reason)
 
     def _send_leave(self, member: LocalMember, reason: int) -> None:
         if member.blocks:

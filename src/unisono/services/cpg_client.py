@@ -25,7 +25,7 @@ from unisono.wire.ipc.qb import encode_status, message_id
 from unisono.wire.service.header import GROUP_SERVICES
 
 _MCAST: Final = int(Request.MCAST)
-_GUARANTEES: Final = {ipc.GUARANTEE_SAFE: Guarantee.SAFE}
+_SAFE: Final = ipc.GUARANTEE_SAFE
 _Listed = tuple[bytes, NodeId, Pid]
 
 
@@ -76,11 +76,12 @@ class CpgClient(LocalMember):
         ident = message_id(message)
         if ident == _MCAST:
             guarantee, payload = ipc.decode_mcast(message)
-            if self.may_send:
-                assert self.headers is not None
-                whole = self.headers.header(len(payload)) + payload
-                safe = _GUARANTEES.get(guarantee, Guarantee.AGREED)
-                self._cluster.effects.append(Multicast(GROUP_SERVICES, whole, safe))
+            headers = self.headers
+            if headers is not None:
+                multicast = Multicast(GROUP_SERVICES, headers.header(len(payload)) + payload)
+                if guarantee == _SAFE:
+                    multicast.guarantee = Guarantee.SAFE
+                self._cluster.effects.append(multicast)
             return
         handler = self._handlers.get(ident)
         if handler is None:
@@ -126,7 +127,8 @@ class CpgClient(LocalMember):
 
     def _on_partial_mcast(self, message: memoryview) -> None:
         partial = ipc.decode_partial_mcast(message)
-        if not self.may_send:
+        headers = self.headers
+        if headers is None:
             self._status(Response.PARTIAL_SEND, CsError.NOT_EXIST)
             return
         if partial.fragment == Fragment.FIRST:
@@ -134,11 +136,10 @@ class CpgClient(LocalMember):
         if self._changes != self._changes_at_first:
             self._status(Response.PARTIAL_SEND, CsError.INTERRUPT)
             return
-        assert self.headers is not None
         payload = partial.payload
-        head = self.headers.partial_header(partial.message_bytes, len(payload), partial.fragment)
-        safe = _GUARANTEES.get(partial.guarantee, Guarantee.AGREED)
-        self._cluster.multicast(head + payload, safe)
+        head = headers.partial_header(partial.message_bytes, len(payload), partial.fragment)
+        guarantee = Guarantee.SAFE if partial.guarantee == _SAFE else Guarantee.AGREED
+        self._cluster.multicast(head + payload, guarantee)
         self._status(Response.PARTIAL_SEND, CsError.OK)
 
     def _on_membership(self, message: memoryview) -> None:

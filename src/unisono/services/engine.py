@@ -7,6 +7,7 @@ Never:       is given requests of clients while `accepting` is False; the ring r
 """
 
 from collections.abc import Callable
+from struct import error as StructError
 from typing import Final
 
 from unisono.base.clients import (
@@ -40,7 +41,10 @@ from unisono.wire.service import header
 from unisono.wire.service import votequorum as votequorum_wire
 
 Handler = Callable[[NodeId, memoryview], None]
-_MESSAGE_ID: Final = header.message_id
+_SERVICES: Final = header.GROUP_SERVICES
+_SYNC: Final = header.GROUP_SYNC
+_NATIVE: Final = header.GROUP_NATIVE
+_read_id: Final = header.ID.unpack_from
 
 
 class Engine:
@@ -87,14 +91,21 @@ class Engine:
         if isinstance(event, ConfigurationChanged):
             self._configuration(event)
             return
+        # Every message passes here: what can be done without a call is done without one.
         try:
-            if event.group == header.GROUP_SERVICES:
-                self._dispatch(event.origin, event.payload)
-            elif event.group == header.GROUP_NATIVE:
+            group = event.group
+            if group == _SERVICES:
+                payload = event.payload
+                handler = self._handlers.get(_read_id(payload)[0])
+                if handler is not None:
+                    handler(event.origin, payload)
+                else:
+                    self._unknown(event)
+            elif group == _NATIVE:
                 self._native.receive(event)
-            elif event.group == header.GROUP_SYNC:
+            elif group == _SYNC:
                 self._synchronise(event)
-        except WireError as error:
+        except (WireError, StructError) as error:
             self._cluster.mark(Mark.SERVICE_MESSAGE_MALFORMED, event.origin, 0, str(error))
 
     def submit(
@@ -137,6 +148,11 @@ class Engine:
     def accepting(self) -> bool:
         """Whether clients may connect and ask: the current configuration is agreed upon."""
         return self._sync.finished and not self._native.holds
+
+    @property
+    def agreed(self) -> bool:
+        """Whether application messages flow; clients may have to wait longer than that."""
+        return self._sync.finished
 
     @property
     def quorate(self) -> bool:
@@ -193,13 +209,9 @@ class Engine:
         if self._sync.finished and not was_finished:
             self._cpg.set_agreed(True)
 
-    def _dispatch(self, origin: NodeId, payload: memoryview) -> None:
-        ident = _MESSAGE_ID(payload)
-        handler = self._handlers.get(ident)
-        if handler is None:
-            self._cluster.mark(Mark.SERVICE_MESSAGE_UNKNOWN, origin, ident)
-        else:
-            handler(origin, payload)
+    def _unknown(self, event: Delivered) -> None:
+        ident = header.message_id(event.payload)
+        self._cluster.mark(Mark.SERVICE_MESSAGE_UNKNOWN, event.origin, ident)
 
     def _ring_handlers(self, cfg: Cfg) -> dict[int, Handler]:
         handlers: dict[int, Handler] = {

@@ -81,17 +81,13 @@ class LocalMember(ABC):
         self.name = b""
         """The group, unless UNJOINED."""
         self.headers: McastHeaders | None = None
+        """Headers of the client's messages; None when it may not send."""
         self.wants_rings = False
         self.blocks: deque[Guarantee] = deque()
         """Blocks of ours that are not yet ordered; a leave must not overtake them."""
         self.leave_reason: int | None = None
         """The reason of a leave that waits for `blocks`."""
         self.is_gone = False
-
-    @property
-    def may_send(self) -> bool:
-        """Whether a message of this client is taken now."""
-        return self.state is MemberState.JOINED or self.state is MemberState.JOIN_STARTED
 
     def reset(self) -> None:
         """The leave is delivered: the connection is as new, and may join any group."""

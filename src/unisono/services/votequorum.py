@@ -166,9 +166,9 @@ class Votequorum:
 
     def sync_activate(self) -> None:
         """The verdict for this configuration."""
-        self._in_sync = False
         self._is_first = False
-        self._recalculate(may_fall=False)
+        self._recalculate(may_fall=False, is_verdict=True)
+        self._in_sync = False
         self._tell(self.quorate)
 
     def sync_abort(self) -> None:
@@ -176,13 +176,13 @@ class Votequorum:
 
     # -- arithmetic --------------------------------------------------------------------------------
 
-    def _recalculate(self, *, may_fall: bool) -> None:
+    def _recalculate(self, *, may_fall: bool, is_verdict: bool = False) -> None:
         self.quorum = self._compute(may_fall=may_fall)
         quorate = self._decide()
         if quorate == self.quorate:
             return
         # While the services agree, votes come in one by one: a loss is certain at the end only.
-        if self._in_sync and not quorate:
+        if self._in_sync and not quorate and not is_verdict:
             return
         self.quorate = quorate
         if not quorate:

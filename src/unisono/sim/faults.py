@@ -14,7 +14,7 @@ from unisono.base.ids import MS, NodeId
 from unisono.sim.cluster import Cluster
 from unisono.sim.network import NetworkOptions
 
-FAULTS_MAX: Final = 14
+FAULTS_MAX: Final = 30
 STORE_LOST_CHANCE: Final = 0.15
 
 
@@ -55,8 +55,8 @@ def apply(fault: Fault, cluster: Cluster) -> None:
 
 
 def _duration(random: Random, storm: Storm, most: float = 3.0) -> int:
-    """From a millisecond to `most` times the token time-out, short ones as likely as long ones."""
-    return int(MS * (storm.token_ns * most / MS) ** random.random())
+    """From a millisecond to `most` times the token time-out; about half are beyond a time-out."""
+    return int(MS * (storm.token_ns * most / MS) ** random.random() ** 0.5)
 
 
 def _crash(random: Random, storm: Storm, begin: int) -> list[Fault]:

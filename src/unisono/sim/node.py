@@ -438,7 +438,7 @@ class SimulatedNode:
         if effect.ring != self._current:
             return
         self._syncing = False
-        self._add(trace.Synced(self._now, self.who))
+        self._add(trace.Synced(self._now, self.who, effect.native))
         self._measure("send queue permille", int(self.totem.queue_level * 1000), 1000)
 
     def _mark(self, effect: Marked) -> None:

@@ -150,20 +150,21 @@ def _storm(random: Random, cluster: Cluster, quiet: NetworkOptions) -> None:
     """Start the nodes, then let faults and messages come."""
     settings = cluster.settings
     nodes = list(cluster.nodes)
-    length = random.randint(2, 16) * settings.token_timeout_ns
+    length = random.randint(2, 30) * settings.token_timeout_ns
     storm = Storm(nodes, length, settings.token_timeout_ns, settings.consensus_ns, quiet)
     at = cluster.scheduler.at
     for node in nodes:
         late = random.random() < 0.2
         at(random.randrange(length) if late else random.randrange(50 * MS), cluster.start, node)
-    for fault in plan_faults(random, storm):
-        if fault.time < length:
-            at(fault.time, apply, fault, cluster)
+    faults = [fault for fault in plan_faults(random, storm) if fault.time < length]
+    for fault in faults:
+        at(fault.time, apply, fault, cluster)
+    moments = [fault.time for fault in faults]
     if cluster.desks:
-        for action in plan_clients(random, nodes, length):
+        for action in plan_clients(random, nodes, length, moments):
             at(action.time, _act, cluster, action)
     else:
-        for message in plan_messages(random, nodes, length):
+        for message in plan_messages(random, nodes, length, moments):
             at(message.time, _send, cluster, message)
     cluster.run_until(length)
 

@@ -135,13 +135,14 @@ class Installed:
 
 @event
 class Synced:
-    """The services above the ring agree again."""
+    """The services above the ring agree again; `native` when all members are known as Unisono."""
 
     time: int
     who: Process
+    native: bool
 
     def __str__(self) -> str:
-        return f"{self.who}: synced"
+        return f"{self.who}: synced{' native' if self.native else ''}"
 
 
 @event

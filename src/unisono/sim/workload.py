@@ -12,9 +12,12 @@ from typing import Final
 from unisono.base.ids import MS, NodeId
 from unisono.base.limits import MESSAGE_BYTES_MAX
 
-BURSTS_MAX: Final = 12
+BURSTS_MAX: Final = 36
 BURST_MESSAGES_MAX: Final = 40
-SEED_BYTES_MAX: Final = 400_000
+NEAR_FAULT_SHARE: Final = 0.6
+NEAR_FAULT_NS: Final = 5 * MS
+"""Most bursts begin within this of a fault: what is in flight then is hard to get right."""
+SEED_BYTES_MAX: Final = 1_000_000
 """Bytes that one run sends at most, but for the rare largest message."""
 
 
@@ -45,14 +48,24 @@ class ClientAction:
     safe: bool
 
 
-def plan_messages(random: Random, nodes: Sequence[NodeId], length_ns: int) -> list[Message]:
-    """Bursts of messages over `length_ns`, in order of time."""
+def _draw_time(random: Random, length_ns: int, moments: Sequence[int]) -> int:
+    """Any time, or one shortly before or after something breaks."""
+    if moments and random.random() < NEAR_FAULT_SHARE:
+        distance = int(NEAR_FAULT_NS * 10 ** random.uniform(-3, 0))
+        return max(0, random.choice(moments) + random.choice((-distance, distance)))
+    return random.randrange(length_ns)
+
+
+def plan_messages(
+    random: Random, nodes: Sequence[NodeId], length_ns: int, moments: Sequence[int]
+) -> list[Message]:
+    """Bursts of messages over `length_ns`, in order of time; many near the given moments."""
     plan: list[Message] = []
     budget = SEED_BYTES_MAX
     safe_share = random.choice((0.0, 0.2, 0.2, 1.0))
     for _ in range(random.randint(0, BURSTS_MAX)):
         node = random.choice(nodes)
-        time = random.randrange(length_ns)
+        time = _draw_time(random, length_ns, moments)
         step = random.choice((0, MS // 10, 5 * MS))
         sizes = random.choice(_SIZES)
         for _ in range(random.randint(1, BURST_MESSAGES_MAX)):
@@ -69,7 +82,9 @@ def plan_messages(random: Random, nodes: Sequence[NodeId], length_ns: int) -> li
     return plan
 
 
-def plan_clients(random: Random, nodes: Sequence[NodeId], length_ns: int) -> list[ClientAction]:
+def plan_clients(
+    random: Random, nodes: Sequence[NodeId], length_ns: int, moments: Sequence[int]
+) -> list[ClientAction]:
     """Clients that come, send, leave and die over `length_ns`, in order of time."""
     plan: list[ClientAction] = []
     budget = SEED_BYTES_MAX
@@ -87,7 +102,7 @@ def plan_clients(random: Random, nodes: Sequence[NodeId], length_ns: int) -> lis
             budget -= sum(sizes)
         plan.append(
             ClientAction(
-                time=random.randrange(length_ns),
+                time=_draw_time(random, length_ns, moments),
                 node=random.choice(nodes),
                 verb=verb,
                 choice=random.randrange(1 << 16),
@@ -101,7 +116,7 @@ def plan_clients(random: Random, nodes: Sequence[NodeId], length_ns: int) -> lis
     return plan
 
 
-ACTIONS_MAX: Final = 60
+ACTIONS_MAX: Final = 150
 _GROUPS: Final = (b"red", b"blue")
 _VERBS: Final = {"open": 3, "send": 12, "leave": 1, "die": 1}
 """What clients do, and how often."""

@@ -7,18 +7,15 @@ Keeps:       while the services agree after a configuration change, each packet 
 """
 
 from collections import deque
-from typing import TypeAlias
 
 from unisono.base.errors import WireError
 from unisono.base.group import ConfigurationChanged, ConfigurationKind, Delivered, Marked
 from unisono.base.ids import NodeId, RingId, Seq
 from unisono.base.marks import Mark
 from unisono.totem.reassembly import Assembler
-from unisono.totem.store import StoredMessage
 from unisono.wire.ring.pg import decode_prefix
-from unisono.wire.ring.srp import MCAST_HEADER_BYTES
+from unisono.wire.ring.srp import MCAST_HEADER_BYTES, Mcast
 
-_Packet: TypeAlias = tuple[StoredMessage, RingId, int]
 
 
 class Delivery:
@@ -31,20 +28,18 @@ class Delivery:
         self._sync = Assembler()
         self._assembler = self._normal
         self._leavers: tuple[NodeId, ...] = ()
-        self._waiting: deque[_Packet | ConfigurationChanged] = deque()
+        self._waiting: deque[Mcast | ConfigurationChanged] = deque()
         self.syncing = False
         """True from a transitional configuration until the services agree on the following regular one."""
         self.ring: RingId | None = None
         """The regular configuration that was handed out last."""
 
-    def packet(
-        self, message: StoredMessage, ring: RingId, seq: int, effects: list[object]
-    ) -> None:
+    def packet(self, message: Mcast, effects: list[object]) -> None:
         """Hand out one packet, at once when nothing stands in its way."""
         if self.syncing or self._waiting:
-            self._waiting.append((message, ring, seq))
+            self._waiting.append(message)
         else:
-            self._open(message, ring, seq, effects)
+            self._open(message, effects)
 
     def configuration(self, change: ConfigurationChanged, effects: list[object]) -> None:
         """Hand out a configuration behind everything that was ordered before it."""
@@ -67,7 +62,7 @@ class Delivery:
             if isinstance(item, ConfigurationChanged):
                 self._install(item, effects)
             else:
-                self._open(*item, effects)
+                self._open(item, effects)
             if self.syncing and effects:
                 return
 
@@ -84,10 +79,11 @@ class Delivery:
             self.ring = change.ring
         effects.append(change)
 
-    def _open(self, message: StoredMessage, ring: RingId, seq: int, effects: list[object]) -> None:
+    def _open(self, message: Mcast, effects: list[object]) -> None:
         if message.encapsulated:
             return
         origin = message.origin
+        ring, seq = message.ring, message.seq
         if message.complete is not None:
             for group, payload in message.complete:
                 effects.append(Delivered(origin, group, memoryview(payload), ring, Seq(seq)))

@@ -57,7 +57,7 @@ class Totem(Membership):
         if self._state is State.STARTING or self._state is State.LEFT:
             return
         try:
-            message = decode(datagram)
+            message = decode(datagram, self._ring)
         except WireError as error:
             self._mark(Mark.DATAGRAM_MALFORMED, source or 0, len(datagram), str(error))
             return
@@ -171,6 +171,8 @@ class Totem(Membership):
         # What was submitted during synchronisation, but is no part of it, comes behind what waited before.
         self._queue.take_over(self._sync_queue)
         if request.native:
+            self._window = self._settings.native_window_size
+            self._visit_max = self._settings.native_max_messages
             # Members that joined did not hear the beginning: everybody gets the message whole.
             self._queue.restart_partial()
         if self._queue:

@@ -13,7 +13,7 @@ from unisono.base.limits import RTR_ENTRIES_MAX, STORED_MESSAGES_MAX
 from unisono.base.marks import Mark
 from unisono.totem.packing import SendQueue
 from unisono.totem.state import RingState
-from unisono.totem.store import RingStore, StoredMessage
+from unisono.totem.store import RingStore
 from unisono.totem.timers import Timer
 from unisono.totem.transitions import Input, State
 from unisono.wire.ring.srp import (
@@ -51,21 +51,14 @@ class Ordering(RingState):
     # -- multicasts -------------------------------------------------------------------------------
 
     def _on_mcast(self, message: Mcast, now: Nanos) -> None:
-        if message.ring != self._ring:
+        if message.ring is not self._ring and message.ring != self._ring:
             self._hear_stranger(message.system_from, message.ring.seq, now)
             return
         store = self._store_in_use()
         if store is None:
             return
-        stored = StoredMessage(
-            message.origin,
-            message.system_from,
-            encapsulated=message.encapsulated,
-            safe=message.guarantee != 0 and not message.encapsulated,
-            datagram=message.datagram,
-        )
         high = store.high
-        if not store.add(message.seq, stored):
+        if not store.add(message):
             if not store.fits(message.seq) and seq_less(store.high, message.seq):
                 self._mark(Mark.MESSAGE_OUT_OF_WINDOW, message.system_from, message.seq)
             return
@@ -108,15 +101,15 @@ class Ordering(RingState):
     def _deliver_ready(self) -> None:
         """Hand out the regular ring's messages up to the first gap, or the first that is not yet safe."""
         store = self._regular
-        messages = store.messages
+        messages, effects, packet = store.messages, self._effects, self._delivery.packet
         seq = store.delivered
-        following = seq_add(seq, 1)
+        following = (seq + 1) & U32
         while (message := messages.get(following)) is not None:
-            if message.safe and seq_less(store.safe_point, following):
+            if message.guarantee and seq_less(store.safe_point, following):
                 break
-            self._delivery.packet(message, store.ring, following, self._effects)
+            packet(message, effects)
             seq = following
-            following = seq_add(seq, 1)
+            following = (seq + 1) & U32
         store.delivered = seq
 
     # -- the token's visit ------------------------------------------------------------------------
@@ -195,11 +188,10 @@ class Ordering(RingState):
 
     def _allowance(self, token: Token) -> int:
         """How many messages this visit may send (paper section 3.3, corosync fcc_calculate)."""
-        settings = self._settings
-        allowed = min(settings.max_messages, max(0, settings.window_size - token.fcc))
+        allowed = min(self._visit_max, max(0, self._window - token.fcc))
         waiting = token.backlog + self._backlog() - self._pbl
         if waiting > 0:
-            share = settings.window_size * self._pbl // waiting
+            share = self._window * self._pbl // waiting
             if 0 < share < allowed:
                 allowed = share
         return allowed
@@ -242,7 +234,7 @@ class Ordering(RingState):
 
     def _window_left(self, token: Token, store: RingStore, allowed: int) -> int:
         """No message may be sent that some store could have no place for."""
-        margin = max(0, allowed) + self._settings.window_size
+        margin = max(0, allowed) + self._window
         if seq_distance(store.released, token.seq) > STORED_MESSAGES_MAX - margin:
             return 0
         return max(0, allowed)
@@ -270,15 +262,10 @@ class Ordering(RingState):
                 encapsulated=False,
             )
             datagram = b"".join((header, *packet.pieces))
-            stored = StoredMessage(
-                me,
-                me,
-                encapsulated=False,
-                safe=packet.safe,
-                datagram=datagram,
-                complete=packet.complete,
-            )
-            if store.add(seq, stored):
+            guarantee = 1 if packet.safe else 0
+            number = self._this_seqno
+            own = Mcast(me, me, seq, number, ring, guarantee, False, datagram, packet.complete)
+            if store.add(own):
                 datagrams.append(datagram)
             self._own_high = seq
         if datagrams:
@@ -300,10 +287,8 @@ class Ordering(RingState):
             encapsulated=True,
         )
         datagram = header + old
-        store.add(
-            seq,
-            StoredMessage(self._me, self._me, encapsulated=True, safe=False, datagram=datagram),
-        )
+        number = self._this_seqno
+        store.add(Mcast(self._me, self._me, seq, number, store.ring, 0, True, datagram))
         self._last_origin = self._me
         self._own_high = seq
         return datagram
@@ -411,7 +396,7 @@ class Ordering(RingState):
         if token is None or self._slow or not self._queue_in_use():
             return
         store = self._regular
-        budget = self._settings.window_size - self._rest_sent
+        budget = self._window - self._rest_sent
         datagrams = self._originate(token, store, self._window_left(token, store, budget))
         if not datagrams:
             self._release_rest(now)
@@ -422,7 +407,7 @@ class Ordering(RingState):
         self._lower_aru(token, store)
         self._deliver_ready()
         self._effects.append(SendAll(datagrams))
-        spent = self._rest_sent >= self._settings.window_size
+        spent = self._rest_sent >= self._window
         if spent or not self._fast() or self._queue_in_use() or self._is_unsafe(store):
             self._release_rest(now)
             return

@@ -24,7 +24,7 @@ from unisono.base.ids import (
 )
 from unisono.base.marks import Mark
 from unisono.totem.ordering import Ordering
-from unisono.totem.store import RingStore, StoredMessage
+from unisono.totem.store import RingStore
 from unisono.totem.timers import Timer
 from unisono.wire.ring.srp import (
     MCAST_HEADER_BYTES,
@@ -112,6 +112,8 @@ class Recovery(Ordering):
         self._retrans_flg_count = self._rotation_counter = self._install_seq = 0
         self._set_retrans_flg = False
         self._native = False
+        self._window = self._settings.window_size
+        self._visit_max = self._settings.max_messages
         old = self._regular
         self._received_flg = old.aru == old.high
         entries = dict(zip(commit.addr, commit.entries, strict=True))
@@ -228,16 +230,7 @@ class Recovery(Ordering):
                 self._mark(Mark.DATAGRAM_MALFORMED, wrapped.origin, seq, str(error))
                 continue
             if isinstance(inner, Mcast) and inner.ring == old.ring:
-                old.add(
-                    inner.seq,
-                    StoredMessage(
-                        inner.origin,
-                        inner.system_from,
-                        encapsulated=False,
-                        safe=inner.guarantee != 0,
-                        datagram=inner.datagram,
-                    ),
-                )
+                old.add(inner)
 
     def _deliver_beyond_gaps(self, old: RingStore) -> None:
         """What is left of the old ring, in the transitional configuration.
@@ -253,7 +246,7 @@ class Recovery(Ordering):
             if message is None:
                 gap = True
             elif not gap or message.system_from in self._trans:
-                self._delivery.packet(message, old.ring, seq, self._effects)
+                self._delivery.packet(message, self._effects)
             else:
                 self._mark(Mark.MESSAGE_SKIPPED, message.system_from, seq)
         old.delivered = old.high

@@ -31,7 +31,7 @@ class RingState:
         "_rest", "_rest_idle", "_rest_sent", "_rest_since", "_retrans", "_retrans_flg_count", "_ring",
         "_rotation_counter", "_saved_token", "_seq_unchanged", "_set_retrans_flg", "_settings", "_slow",
         "_state", "_sync_queue", "_syncing", "_this_seqno", "_timers", "_to_self", "_token_ring_seq",
-        "_token_seq", "_trans", "_trc", "counters",
+        "_token_seq", "_trans", "_trc", "_visit_max", "_window", "counters",
     )  # fmt: skip
 
     def __init__(
@@ -72,6 +72,8 @@ class RingState:
         self._syncing = True
         self._native = False
         self._slow = False
+        self._window = settings.window_size
+        self._visit_max = settings.max_messages
         # the token
         self._token_seq: int = SEQ_BEFORE_FIRST
         self._last_aru = 0

@@ -4,32 +4,9 @@ Counterpart: corosync exec/totemsrp.c (regular_sort_queue, recovery_sort_queue),
 Keeps:       aru is the last sequence below which nothing is missing; nothing above `released` is forgotten.
 """
 
-from unisono.base.group import Buffer
-from unisono.base.ids import NodeId, RingId, seq_add, seq_distance, seq_less
+from unisono.base.ids import SEQ_MASK, RingId, seq_add, seq_distance, seq_less
 from unisono.base.limits import STORED_MESSAGES_MAX
-
-
-class StoredMessage:
-    """One packet: `complete` lists the (group, payload) that end in it when it is our own."""
-
-    __slots__ = ("complete", "datagram", "encapsulated", "origin", "safe", "system_from")
-
-    def __init__(
-        self,
-        origin: NodeId,
-        system_from: NodeId,
-        *,
-        encapsulated: bool,
-        safe: bool,
-        datagram: Buffer,
-        complete: list[tuple[bytes, Buffer]] | None = None,
-    ) -> None:
-        self.origin = origin
-        self.system_from = system_from
-        self.encapsulated = encapsulated
-        self.safe = safe
-        self.datagram = datagram
-        self.complete = complete
+from unisono.wire.ring.srp import Mcast
 
 
 class RingStore:
@@ -39,7 +16,7 @@ class RingStore:
 
     def __init__(self, ring: RingId) -> None:
         self.ring = ring
-        self.messages: dict[int, StoredMessage] = {}
+        self.messages: dict[int, Mcast] = {}
         self.aru = 0
         self.high = 0
         self.delivered = 0
@@ -51,21 +28,22 @@ class RingStore:
         """Whether `seq` lies in the window that a store may hold."""
         return 0 < seq_distance(self.released, seq) <= STORED_MESSAGES_MAX
 
-    def add(self, seq: int, message: StoredMessage) -> bool:
-        """Keep `message` as number `seq`; False when it is known already or outside the window."""
+    def add(self, message: Mcast) -> bool:
+        """Keep `message` under its number; False when it is known already or outside the window."""
         messages = self.messages
+        seq = message.seq
         if seq in messages or not self.fits(seq):
             return False
         messages[seq] = message
         if seq_less(self.high, seq):
             self.high = seq
-        if message.safe and seq_less(self.safe_high, seq):
+        if message.guarantee and not message.encapsulated and seq_less(self.safe_high, seq):
             self.safe_high = seq
         aru = self.aru
-        following = seq_add(aru, 1)
+        following = (aru + 1) & SEQ_MASK
         while following in messages:
             aru = following
-            following = seq_add(aru, 1)
+            following = (aru + 1) & SEQ_MASK
         self.aru = aru
         return True
 

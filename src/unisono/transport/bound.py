@@ -30,13 +30,18 @@ def cannot(what: str, address: SocketAddress, error: OSError) -> ConfigError:
     )
 
 
-def bind_ring_socket(address: SocketAddress, *, mark: Mark, shared: bool = False) -> socket.socket:
-    """A bound ring socket with large buffers; ConfigError when it cannot be bound."""
+def bind_ring_socket(
+    address: SocketAddress, *, mark: Mark | None, shared: bool = False
+) -> socket.socket:
+    """A bound ring socket with large buffers; ConfigError when it cannot be bound.
+
+    `mark` hears of it when the buffers are refused.
+    """
     try:
         sock = open_udp(address, shared=shared)
     except OSError as error:
         raise cannot("bind to", address, error) from error
     granted = grow_buffers(sock, SOCKET_BUFFER_BYTES)
-    if granted < SOCKET_BUFFER_BYTES:
+    if granted < SOCKET_BUFFER_BYTES and mark is not None:
         mark(Marked(MarkId.SOCKET_BUFFER_REFUSED, granted, SOCKET_BUFFER_BYTES))
     return sock

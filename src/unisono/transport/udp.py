@@ -130,8 +130,9 @@ def _open_sockets(
     opened: list[socket.socket] = []
     try:
         opened.append(bind_ring_socket(_with_port(local, how.port - 1), mark=mark))
-        opened.append(bind_ring_socket(group, mark=mark, shared=True))
-        opened.append(bind_ring_socket(local, mark=mark))
+        # What is refused to one socket is refused to all: one mark is enough.
+        opened.append(bind_ring_socket(group, mark=None, shared=True))
+        opened.append(bind_ring_socket(local, mark=None))
         sending, multicasts, tokens = opened
         try:
             if how.broadcast:

@@ -1,6 +1,7 @@
 """`unisono demo`: arguments, a directory that does not stay, and the result in words."""
 
 import argparse
+import os
 import signal
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from unisono.cli.demo.director import SECONDS_DEFAULT, Director, Outcome
 from unisono.cli.demo.view import View, is_live
 
 SECONDS_RANGE: Final = (4.0, 60.0)
+TEMPORARY_BYTES_MAX: Final = 60
+"""Length of a directory below which the daemons' socket names fit: 107 bytes are all there is."""
 
 
 def _seconds(text: str) -> float:
@@ -72,6 +75,12 @@ def describe(outcome: Outcome) -> list[str]:
     return lines
 
 
+def _temporary_parent() -> str:
+    """Where to make the directory: the usual place, unless its name is too long for sockets."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= TEMPORARY_BYTES_MAX else "/tmp"  # noqa: S108  # mkdtemp makes a private one there
+
+
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
@@ -80,9 +89,10 @@ def run(arguments: Sequence[str]) -> int:
     """Run the demonstration: 0 if it went well, 1 if not."""
     given = _parser().parse_args(arguments)
     before = {number: signal.signal(number, _stop) for number in (signal.SIGTERM, signal.SIGHUP)}
+    parent = _temporary_parent()
     view = View(live=not given.plain and is_live(sys.stdout))
     try:
-        with tempfile.TemporaryDirectory(prefix="unisono-demo-") as directory:
+        with tempfile.TemporaryDirectory(prefix="unisono-demo-", dir=parent) as directory:
             outcome = Director(Path(directory), given.input, given.seconds, view).run()
     except UnisonoError as reason:
         view.close()

@@ -1,6 +1,7 @@
 """Three `unisonod` on the loopback interface, an instance directory each."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,40 +11,42 @@ from typing import Final
 from unisono.base.errors import UnisonoError
 from unisono.cli.main import find_program
 
-LOOPBACK: Final = "127.0.0."
-PORT_FIRST: Final = 5405
-PORTS_TRIED_MAX: Final = 200
+PORT: Final = 5405
+NETWORKS_TRIED_MAX: Final = 100
 STOP_SECONDS_MAX: Final = 5.0
 LOG_LINES_SHOWN: Final = 12
 TOKEN_MILLISECONDS: Final = 1_000
 """Corosync's default before 3.1; a failure is noticed in a few seconds, not in ten."""
 
 
-def free_port(count: int) -> int:
-    """A port that is free on the first `count` loopback addresses, and the one below it, too."""
-    for port in range(PORT_FIRST, PORT_FIRST + 2 * PORTS_TRIED_MAX, 2):
+def free_network(count: int) -> str:
+    """A loopback network (its first three numbers) whose first `count` addresses nobody uses.
+
+    Chosen by lot: a daemon that is down for a while must find its address free again.
+    """
+    for _ in range(NETWORKS_TRIED_MAX):
+        network = f"127.{64 + secrets.randbelow(64)}.{secrets.randbelow(256)}."
         try:
             for index in range(count):
-                for used in (port, port - 1):
-                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                        probe.bind((f"{LOOPBACK}{index + 1}", used))
+                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+                    probe.bind((f"{network}{index + 1}", PORT))
         except OSError:
             continue
-        return port
-    raise UnisonoError(f"no free UDP port from {PORT_FIRST} on")
+        return network
+    raise UnisonoError(f"no loopback network whose UDP port {PORT} is free")
 
 
-def configuration(count: int, port: int) -> str:
+def configuration(count: int, network: str) -> str:
     """The configuration that all daemons share."""
     nodes = "".join(
-        f"    node {{\n        ring0_addr: {LOOPBACK}{index + 1}\n"
+        f"    node {{\n        ring0_addr: {network}{index + 1}\n"
         f"        name: node{index + 1}\n        nodeid: {index + 1}\n    }}\n"
         for index in range(count)
     )
     return (
         "totem {\n    version: 2\n    cluster_name: demo\n    transport: udpu\n"
         f"    token: {TOKEN_MILLISECONDS}\n"
-        f"    interface {{\n        linknumber: 0\n        mcastport: {port}\n    }}\n}}\n"
+        f"    interface {{\n        linknumber: 0\n        mcastport: {PORT}\n    }}\n}}\n"
         f"nodelist {{\n{nodes}}}\n"
         "logging {\n    to_syslog: no\n    to_stderr: yes\n}\n"
     )

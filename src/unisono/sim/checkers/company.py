@@ -5,7 +5,7 @@ Keeps:       only the first application message of an origin in a ring can have 
 """
 
 from unisono.base.ids import NodeId, seq_less
-from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent
+from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent, Synced
 
 
 class Company:
@@ -19,6 +19,8 @@ class Company:
         self._since: dict[Process, dict[NodeId, int]] = {}
         self._at: dict[tuple[Process, Ring], dict[NodeId, int]] = {}
         self._sent: dict[tuple[NodeId, int], Sent] = {}
+        self._ring: dict[Process, Ring] = {}
+        self._whole: set[Ring] = set()
         self._first: dict[tuple[Ring, NodeId], int] = {}
 
     def sent(self, record: Sent) -> None:
@@ -28,9 +30,15 @@ class Company:
     def installed(self, record: Installed) -> None:
         """Note who is new to whom."""
         if record.regular:
+            self._ring[record.who] = record.ring
             since = dict(self._since.get(record.who, {}))
             since.update((node, record.time) for node in record.joined)
             self._since[record.who] = self._at[record.who, record.ring] = since
+
+    def synced(self, record: Synced) -> None:
+        """In a ring of Unisono members nothing goes on half: it is sent again, whole."""
+        if record.native:
+            self._whole.add(self._ring[record.who])
 
     def delivered(self, record: Delivered) -> None:
         """Note the first application message of each origin in each ring."""
@@ -48,6 +56,7 @@ class Company:
         return (
             sent is not None
             and not sent.during_sync
+            and ring not in self._whole
             and self._first.get((ring, origin)) == seq
             and sent.time < self._at.get((who, ring), {}).get(origin, -1)
         )

@@ -7,7 +7,7 @@ Keeps:       in a transitional view gaps are legal (messages of members that did
 from unisono.base.ids import seq_less
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.checkers.company import Company
-from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent
+from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent, Synced
 
 
 class GapFreedom(Checker):
@@ -26,6 +26,10 @@ class GapFreedom(Checker):
         """Gaps are judged for what was delivered in a regular view."""
         self._in_regular[record.who] = record.regular
         self._company.installed(record)
+
+    def on_synced(self, record: Synced) -> None:
+        """Where all are Unisono, nobody may miss anything."""
+        self._company.synced(record)
 
     def on_sent(self, record: Sent) -> None:
         """A newcomer may miss what began before it came."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.checkers.company import Company
-from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent
+from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent, Synced
 
 Message: TypeAlias = tuple[NodeId, int, int]
 """Origin, key, sequence."""
@@ -28,6 +28,10 @@ class SafeDelivery(Checker):
         self._got: dict[tuple[Process, Ring], set[Message]] = {}
         self._stable: dict[Ring, dict[Message, Delivered]] = {}
         self._excused: set[tuple[Process, Ring]] = set()
+
+    def on_synced(self, record: Synced) -> None:
+        """Where all are Unisono, nobody may miss anything."""
+        self._company.synced(record)
 
     def on_sent(self, record: Sent) -> None:
         """Note what was asked for as safe."""

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.checkers.company import Company
-from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent
+from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent, Synced
 
 Log: TypeAlias = list[tuple[int, NodeId, int]]
 """Sequence, origin and key of what one process delivered in one ring, in its order."""
@@ -25,6 +25,10 @@ class VirtualSynchrony(Checker):
         self._ring: dict[Process, Ring] = {}
         self._log: dict[Process, Log] = {}
         self._moved: dict[tuple[Ring, Ring], tuple[Process, Log]] = {}
+
+    def on_synced(self, record: Synced) -> None:
+        """Where all are Unisono, nobody may miss anything."""
+        self._company.synced(record)
 
     def on_sent(self, record: Sent) -> None:
         """A newcomer may miss what began before it came."""

@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 from unisono.base.errors import WireError
 from unisono.base.event import event
 from unisono.base.group import Buffer
-from unisono.base.ids import NodeId, RingId, RingSeq
+from unisono.base.ids import NO_RING, NodeId, RingId, RingSeq
 from unisono.base.limits import NODES_MAX, RTR_ENTRIES_MAX, TOKEN_BYTES_MAX
 
 MAGIC: Final = 0xC070
@@ -78,7 +78,10 @@ class Token:
 
 @event
 class Mcast:
-    """One multicast datagram. `datagram` is the whole of it, its body begins at byte 45."""
+    """One multicast datagram. `datagram` is the whole of it, its body begins at byte 45.
+
+    `complete` is for the node that sent it: the (group, payload) of the messages that end in it.
+    """
 
     origin: NodeId
     system_from: NodeId
@@ -88,6 +91,7 @@ class Mcast:
     guarantee: int
     encapsulated: bool
     datagram: Buffer
+    complete: list[tuple[bytes, Buffer]] | None = None
     node_id: int = 0
     target: int = 0
 
@@ -150,9 +154,10 @@ class HoldCancel:
 RingMessage: TypeAlias = Token | Mcast | MergeDetect | Join | CommitToken | HoldCancel
 
 
-def decode(datagram: Buffer) -> RingMessage:
+def decode(datagram: Buffer, ring: RingId = NO_RING) -> RingMessage:
     """Decode one UDP payload; longer than needed is tolerated, as Corosync does.
 
+    `ring` is the one that is probably meant: a multicast on it carries that very object.
     Raises WireError for anything that is not a well-formed message of protocol version 3.
     """
     if len(datagram) < HEADER_LAYOUT.size:
@@ -164,7 +169,7 @@ def decode(datagram: Buffer) -> RingMessage:
     if version != VERSION:
         raise WireError(f"header version {version} is not {VERSION}")
     if kind == TYPE_MCAST:
-        return _decode_mcast(datagram, encapsulated)
+        return _decode_mcast(datagram, encapsulated, ring)
     if kind == TYPE_TOKEN:
         return _decode_token(datagram)
     try:
@@ -179,12 +184,16 @@ def _need(datagram: Buffer, size: int, what: str) -> None:
         raise WireError(f"{what} of {len(datagram)} bytes, at least {size} needed")
 
 
-def _decode_mcast(datagram: Buffer, encapsulated: int) -> Mcast:
-    _need(datagram, MCAST_HEADER_BYTES, "mcast")
-    if encapsulated not in (ENCAPSULATED, PLAIN):
+def _decode_mcast(datagram: Buffer, encapsulated: int, ring: RingId) -> Mcast:
+    if len(datagram) < MCAST_HEADER_BYTES:
+        raise WireError(f"mcast of {len(datagram)} bytes has no header")
+    if encapsulated != PLAIN and encapsulated != ENCAPSULATED:
         raise WireError(f"mcast with encapsulation {encapsulated}")
     (
-        *_head,
+        _magic,
+        _version,
+        _kind,
+        _encapsulated,
         origin,
         target,
         system_from,
@@ -195,15 +204,18 @@ def _decode_mcast(datagram: Buffer, encapsulated: int) -> Mcast:
         node_id,
         guarantee,
     ) = MCAST_LAYOUT.unpack_from(datagram)
+    if ring_seq != ring.seq or rep != ring.rep:
+        ring = RingId(rep, ring_seq)
     return Mcast(
         origin,
         system_from,
         seq,
         this_seqno,
-        RingId(rep, ring_seq),
+        ring,
         guarantee,
         encapsulated == ENCAPSULATED,
         datagram,
+        None,
         node_id,
         target,
     )

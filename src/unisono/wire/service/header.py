@@ -16,7 +16,8 @@ GROUP_NATIVE: Final = b"unisono"
 HEADER: Final = Struct("<i4xi4x")
 HEADER_BYTES: Final = 16
 assert HEADER.size == HEADER_BYTES
-_ID: Final = Struct("<i")
+ID: Final = Struct("<i")
+"""The id alone: what a dispatcher reads of every message."""
 
 
 class RingService(IntEnum):
@@ -33,7 +34,7 @@ def message_id(message: memoryview) -> int:
     """The id of a service message; WireError when it has no header."""
     if len(message) < HEADER_BYTES:
         raise WireError(f"service message of {len(message)} bytes has no header")
-    return int(_ID.unpack_from(message)[0])
+    return int(ID.unpack_from(message)[0])
 
 
 def make_id(service: int, handler: int) -> int:
