@@ -51,8 +51,8 @@ class Edits(ast.NodeVisitor):
         self.generic_visit(node)
 
     visit_AsyncFunctionDef = _asynchronous  # noqa: N815  ast calls the visitors
-    visit_AsyncFor = _asynchronous  # noqa: N815
-    visit_AsyncWith = _asynchronous  # noqa: N815
+    visit_AsyncFor = _asynchronous  # noqa: N815  ast calls the visitors
+    visit_AsyncWith = _asynchronous  # noqa: N815  ast calls the visitors
 
     def visit_Await(self, node: ast.Await) -> None:
         self.found.append((node.lineno, node.col_offset, "await"))

@@ -236,6 +236,5 @@ def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
     daemon.run(limit)
     with blocking.connect(tmp_path) as node, node.group("g") as group:
         with pytest.raises(ClusterError, match="nobody reads") as caught:
-            for _ in range(300):
-                group.send(bytes(100_000))
+            group.send_many([bytes(100_000)] * 300)
         assert caught.value.code is CsError.TIMEOUT

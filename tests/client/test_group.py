@@ -481,6 +481,5 @@ async def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
     async with connect(daemon) as node, node.group("g") as group:
         daemon.echo_limit = 1_000_000
         with pytest.raises(ClusterError, match="nobody reads") as caught:
-            for _ in range(300):
-                await group.send(bytes(100_000))
+            await group.send_many([bytes(100_000)] * 300)
         assert caught.value.code is CsError.TIMEOUT

@@ -29,7 +29,9 @@ async def test_multicast_when_the_ring_refuses_it_waits_in_order_and_clients_wit
 
     turn._carry[Delivered] = spy
     for number in range(20):
-        flow.multicast(Multicast(b"test", bytes([number]) * 500_000), turn._clock())
+        flow.multicast(
+            Multicast(b"test", bytes([number]) * (20 if number % 2 else 900_000)), turn._clock()
+        )
     assert flow.refused > 0
     assert node.facts()["clients_paused"]
     turn.run()
@@ -55,10 +57,12 @@ async def test_client_when_it_does_not_read_holds_the_ring_until_it_does(ring):
                 await loop.sock_sendall(lazy, message)
             await node.until(lambda: node.counters.of(Mark.RING_SLOWED) == 1)
             assert node.facts()["ring_slowed"]
+            assert node._totem._slow
             received = 0
             while received < 60 * 100_000:
                 received += len(await loop.sock_recv(lazy, 1 << 20))
             await node.until(lambda: node.counters.of(Mark.RING_UNSLOWED) == 1)
+            assert not node._totem._slow
 
 
 async def test_collector_collects_when_idle_and_not_under_load():

@@ -1,5 +1,6 @@
 """Kernel calls: the pid file, priority, memory, interfaces. (Sockets: tests/transport.)"""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -54,6 +55,21 @@ def test_pid_file_when_another_process_holds_it_names_that_process(tmp_path):
 def test_pid_file_when_its_writer_died_is_taken_over(tmp_path):
     path = tmp_path / "pid"
     path.write_text("1234567890123\n")  # longer than our own: nothing of it may stay
+    pid_file = PidFile(str(path))
+    assert path.read_text() == f"{os.getpid()}\n"
+    pid_file.remove()
+
+
+def test_pid_file_when_unlinked_between_open_and_lock_is_made_anew(tmp_path, monkeypatch):
+    path = tmp_path / "pid"
+    lock = fcntl.lockf
+
+    def late(descriptor, how):
+        monkeypatch.setattr(fcntl, "lockf", lock)
+        path.unlink()  # the holder before us ended just now
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "lockf", late)
     pid_file = PidFile(str(path))
     assert path.read_text() == f"{os.getpid()}\n"
     pid_file.remove()

@@ -33,7 +33,7 @@ def _deliver_over_gaps(_: Any) -> Any:
             store.delivered = seq_add(store.delivered, 1)
             message = store.messages.get(store.delivered)
             if message is not None:
-                self._delivery.packet(message, store.ring, store.delivered, self._effects)
+                self._delivery.packet(message, self._effects)
 
     return deliver_ready
 
@@ -70,9 +70,9 @@ def _all_are_companions(enter_recovery: Any) -> Any:
 
 
 def _safe_is_agreed(add: Any) -> Any:
-    def wrong(self: Any, seq: int, message: Any) -> bool:
+    def wrong(self: Any, message: Any) -> bool:
         message.safe = False
-        return bool(add(self, seq, message))
+        return bool(add(self, message))
 
     return wrong
 
@@ -110,18 +110,18 @@ def _drop_beyond_gaps(_: Any) -> Any:
 
 
 def _deliver_own_twice(open_packet: Any) -> Any:
-    def wrong(self: Any, message: Any, ring: Any, seq: int, effects: list[Any]) -> None:
-        open_packet(self, message, ring, seq, effects)
-        if message.complete is not None and seq % 7 == 0:
-            open_packet(self, message, ring, seq, effects)
+    def wrong(self: Any, message: Any, effects: list[Any]) -> None:
+        open_packet(self, message, effects)
+        if message.complete is not None and message.seq % 7 == 0:
+            open_packet(self, message, effects)
 
     return wrong
 
 
 def _swap_within_packet(open_packet: Any) -> Any:
-    def wrong(self: Any, message: Any, ring: Any, seq: int, effects: list[Any]) -> None:
+    def wrong(self: Any, message: Any, effects: list[Any]) -> None:
         before = len(effects)
-        open_packet(self, message, ring, seq, effects)
+        open_packet(self, message, effects)
         if message.complete is not None:
             tail = effects[before:]
             if all(isinstance(effect, Delivered) for effect in tail):
@@ -146,8 +146,8 @@ def _lose_the_partial(restart: Any) -> Any:
 
 
 def _count_a_hole(add: Any) -> Any:
-    def wrong(self: Any, seq: int, message: Any) -> bool:
-        added: bool = add(self, seq, message)
+    def wrong(self: Any, message: Any) -> bool:
+        added: bool = add(self, message)
         if added and seq_less(self.aru, self.high):
             self.aru = self.high
         return added

@@ -206,6 +206,15 @@ async def test_transport_in_namespace_keeps_the_contract(enter, addresses, trans
     await check_transport(factory)
 
 
+async def test_token_when_its_socket_is_read_first_still_comes_after_the_multicasts():
+    with contextlib.closing(open_ring(LOOPBACK, MULTICAST_V4)) as ring:
+        ring.transports[0].send_all([b"%d" % number for number in range(100)])
+        ring.transports[0].send_to(NodeId(2), b"token")
+        ring.transports[1]._tokens.read()  # as if the loop had seen this one only
+        received = [data for _, data in ring.inboxes[1].received]
+        assert received == [*(b"%d" % number for number in range(100)), b"token"]
+
+
 @pytest.mark.parametrize("transport", [UNICAST, MULTICAST_V4], ids=["udpu", "udp"])
 async def test_unlisted_source_is_counted_and_never_handed_on(transport):
     with (

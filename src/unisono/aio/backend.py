@@ -107,13 +107,13 @@ class NativeConnection(asyncio.Protocol):
         taken, start = self.core.taken_bytes, now()
         while self._full:
             self.core.check_read(taken, now() - start)
+            self._resume()
             await self._waiters.wait(deadline, CLIENT_UNREAD_SECONDS_MAX)
         self.core.check()
 
     async def progress(self, seen: int, deadline: float | None) -> None:
         """Until the core's version differs from `seen`, or perhaps earlier."""
-        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
-            self._pause(False)
+        self._resume()
         if self.core.version == seen:
             await self._waiters.wait(deadline)
 
@@ -144,6 +144,10 @@ class NativeConnection(asyncio.Protocol):
                 self._transport.pause_reading()
             else:
                 self._transport.resume_reading()
+
+    def _resume(self) -> None:
+        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
+            self._pause(False)
 
     def _end(self, reason: str) -> None:
         self.core.fail(reason)
@@ -241,6 +245,7 @@ class QbConnection:
                     if deadline is not None and now() > deadline:
                         raise ClusterError(CsError.TIMEOUT, "the local daemon")
                     self.core.check_read(taken, now() - start)
+                    self._resume()
                     await sleep(pause)
                     pause = min(pause * 2, _PAUSE_SECONDS_MAX)
         finally:
@@ -250,9 +255,7 @@ class QbConnection:
 
     async def progress(self, seen: int, deadline: float | None) -> None:
         """Until the core's version differs from `seen`, or perhaps earlier."""
-        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
-            self._pause(False)
-            self._on_readable()
+        self._resume()
         if self.core.version == seen:
             await self._waiters.wait(deadline)
 
@@ -347,6 +350,11 @@ class QbConnection:
             self._waiters.loop.remove_reader(self._descriptors[0])
         else:
             self._waiters.loop.add_reader(self._descriptors[0], self._on_readable)
+
+    def _resume(self) -> None:
+        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
+            self._pause(False)
+            self._on_readable()
 
     def _end(self, reason: str) -> None:
         self.core.fail(reason)

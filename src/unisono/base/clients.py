@@ -1,6 +1,7 @@
 """The client port: all that the local IPC servers and the services say to each other.
 
-Speaks:      requests up (`ClientConnected`, `ClientRequest`, `ClientGone`), effects down (`Reply`, `Notify`, ...).
+Speaks:      requests up (`ClientConnected`, `ClientRequest`, `ClientGone`), effects down
+             (`Reply`, `Notify`, ...).
 Counterpart: corosync exec/ipc_glue.c.
 Keeps:       ipc never decodes a service's message; services never see a socket.
 """
@@ -46,7 +47,7 @@ class ClientConnected:
 
 @event
 class ClientRequest:
-    """One whole message of a client. `message` is valid only during the call: copy what you keep."""
+    """One whole message of a client, valid only during the call: copy what you keep."""
 
     client: ClientId
     message: memoryview
@@ -72,7 +73,7 @@ class Reply:
 
 @event
 class Notify:
-    """Something that the client did not ask for just now: a delivery, a view. Pieces are gathered."""
+    """What the client did not ask for just now: a delivery, a view. Pieces are gathered."""
 
     client: ClientId
     pieces: list[Buffer]

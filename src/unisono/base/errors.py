@@ -1,4 +1,4 @@
-"""Errors as data: one table gives code, name, certainty and text; exceptions and tools come from it.
+"""Errors as data: one table of code, name, certainty and text; exceptions and tools come from it.
 
 Counterpart: corosync include/corosync/corotypes.h, cs_error_t.
 Keeps:       `definite` says whether the operation certainly did not happen.
@@ -52,7 +52,9 @@ class ErrorRow(NamedTuple):
 
 ERRORS: Final[dict[CsError, ErrorRow]] = {
     CsError.OK: ErrorRow(False, "the operation succeeded"),
-    CsError.LIBRARY: ErrorRow(False, "the daemon cannot be reached, or the connection to it was lost"),
+    CsError.LIBRARY: ErrorRow(
+        False, "the daemon cannot be reached, or the connection to it was lost"
+    ),
     CsError.VERSION: ErrorRow(True, "the two sides do not speak a common version"),
     CsError.INIT: ErrorRow(True, "initialisation failed"),
     CsError.TIMEOUT: ErrorRow(False, "no answer came in time"),
@@ -97,7 +99,7 @@ class UsageError(UnisonoError):
 
 
 class ConfigError(UnisonoError):
-    """The configuration is wrong; the text names file, line, key, what was found and what is allowed."""
+    """The configuration is wrong; the text names place, key, what was found, what is allowed."""
 
 
 class ClusterError(UnisonoError):

@@ -1,7 +1,9 @@
 """The group port: all that an ordering layer and the services above it say to each other.
 
-Speaks:      requests down (`Multicast`, `SyncFinished`, `Leave`), events up (`Delivered`, `ConfigurationChanged`).
-Counterpart: corosync exec/totempg.h (totempg_groups_*), paper "The Totem Single-Ring Ordering ..." section 2.
+Speaks:      requests down (`Multicast`, `SyncFinished`, `Leave`), events up (`Delivered`,
+             `ConfigurationChanged`).
+Counterpart: corosync exec/totempg.h (totempg_groups_*); paper "The Totem Single-Ring Ordering
+             and Membership Protocol", section 2.
 Keeps:       totem and services never import each other; both import this.
 """
 
@@ -50,7 +52,7 @@ class Multicast:
 
 @event
 class SyncFinished:
-    """The services agree after the configuration change to `ring`: application messages may flow again.
+    """The services agree after the change to `ring`: application messages may flow again.
 
     `native` is True when every member of the ring is known to be Unisono; the same at all members.
     """
@@ -87,7 +89,7 @@ class Delivered:
 
 @event
 class ConfigurationChanged:
-    """A configuration is installed. `ring` is the new regular ring, also for the transitional kind."""
+    """A configuration is installed. `ring` is the new regular ring, for both kinds."""
 
     kind: ConfigurationKind
     ring: RingId
@@ -109,7 +111,7 @@ class SendTo:
 
 @event
 class SendAll:
-    """Send each datagram, in order, to every other configured node. Never delivered to the sender."""
+    """Send each datagram, in order, to every other configured node, never to the sender."""
 
     datagrams: list[bytes]
 

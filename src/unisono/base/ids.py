@@ -21,7 +21,8 @@ ClientId = NewType("ClientId", int)
 NO_NODE: Final = NodeId(0)
 SEQ_MASK: Final = 0xFFFF_FFFF
 SEQ_BEFORE_FIRST: Final = Seq(0xFFFF_FFFF)
-"""Initial `aru` of a new ring's token and initial `my_token_seq` (totem.md section 1.9)."""
+"""Initial `aru` of a new ring's token and initial `my_token_seq`: one before the first, which is 0
+(corosync exec/totemsrp.c, SEQNO_START_MSG and SEQNO_START_TOKEN)."""
 _WRAP_ZONE: Final = 0x8000_0000
 _WRAP_SHIFT: Final = 0x1_0000
 MS: Final = 1_000_000
@@ -43,7 +44,7 @@ NO_RING: Final = RingId(NO_NODE, RingSeq(0))
 
 
 def seq_less(a: int, b: int) -> bool:
-    """Whether sequence `a` comes before `b`, with Corosync's wrap rule (totem.md section 1.9)."""
+    """Whether sequence `a` comes before `b`, with Corosync's wrap rule (include/corosync/sq.h)."""
     if a > _WRAP_ZONE or b > _WRAP_ZONE:
         return (a - _WRAP_SHIFT) & SEQ_MASK < (b - _WRAP_SHIFT) & SEQ_MASK
     return a < b

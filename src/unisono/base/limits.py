@@ -8,7 +8,7 @@ from typing import Final
 KIB: Final = 1024
 MIB: Final = 1024 * KIB
 
-# -- ring (corosync exec/totemsrp.c, totem.h; totem.md section 6 and 9) ---------------------------
+# -- ring (corosync exec/totemsrp.c, exec/totem.h) ---------------------------
 NODES_MAX: Final = 384
 """PROCESSOR_COUNT_MAX: nodes in a join list or a commit token."""
 RTR_ENTRIES_MAX: Final = 30
@@ -24,11 +24,11 @@ MULTICAST_BYTES_MAX: Final = MIB + 64 * KIB
 SEND_QUEUE_BYTES_MAX: Final = 4 * MIB
 """totempg's send queue, in bytes of packets (MESSAGE_QUEUE_MAX * net_mtu)."""
 RING_SEQ_JUMP_MAX: Final = 1 << 32
-"""Largest jump of the ring sequence that a join may ask for (ours, totem.md N14)."""
+"""Largest jump of the ring sequence that a join may ask for (ours)."""
 SELF_DELIVERY_ROUNDS_MAX: Final = 64
 """Datagrams that a machine sends itself within one call (ours)."""
 
-# -- transport and executive (ours) -------------------------------------------------------------------
+# -- transport and executive (ours) --------------------------------------------------------------
 READS_PER_WAKE_UP_MAX: Final = 64
 """Reads of one datagram socket before the loop gets its turn again."""
 DISCARD_READS_MAX: Final = 65_536
@@ -49,7 +49,7 @@ LOG_WINDOW_SECONDS: Final = 10
 LEAVE_SECONDS_MAX: Final = 1
 """Longest wait for a clean goodbye."""
 
-# -- service messages (corosync exec/cpg.c, sync.c) -------------------------------------------------
+# -- service messages (corosync exec/cpg.c, sync.c) ----------------------------------------------
 SERVICES_MAX: Final = 64
 SYNC_SERVICE_LIST_MAX: Final = 128
 GROUP_NAME_BYTES_MAX: Final = 128
@@ -62,7 +62,7 @@ ITERATIONS_PER_CLIENT_MAX: Final = 64
 CMAP_VALUE_BYTES_MAX: Final = 16 * KIB
 """ICMAP_MAX_VALUE_LEN."""
 
-# -- local IPC (libqb; ipc.md) -------------------------------------------------------------------------
+# -- local IPC (libqb) -------------------------------------------------------------------------
 IPC_MESSAGE_BYTES_MIN: Final = 12_328
 IPC_MESSAGE_BYTES_MAX: Final = MIB
 CPG_ATOMIC_BYTES_MAX: Final = MIB - KIB
@@ -75,14 +75,14 @@ CLIENT_OUTPUT_BYTES_SLOW: Final = 4 * MIB
 CLIENT_OUTPUT_BYTES_MAX: Final = 64 * MIB
 """Unread output of one client above which it is disconnected (ours)."""
 
-# -- native stream (ours; DESIGN D6a) -----------------------------------------------------------------
+# -- native stream (ours; DESIGN D6a) ------------------------------------------------------------
 BLOCK_BYTES_MAX: Final = 32 * KIB
-"""A block is flushed before it grows beyond this; a larger message travels in a block of its own."""
+"""A block is flushed before it grows beyond this; a larger message has a block of its own."""
 MESSAGE_BYTES_MAX: Final = MIB
 """Largest message of a native client."""
 NATIVE_FRAME_BYTES_MAX: Final = MIB + 4 * KIB
 
-# -- client library (ours) ------------------------------------------------------------------------------
+# -- client library (ours) -----------------------------------------------------------------------
 CLIENT_INBOX_BYTES_MAX: Final = 4 * MIB
 """Unread events of one group above which the library stops reading its socket."""
 CLIENT_UNREAD_SECONDS_MAX: Final = 30
@@ -98,7 +98,7 @@ PARTIAL_MESSAGE_BYTES_MAX: Final = 64 * MIB
 PARTIAL_SENDERS_MAX: Final = 128
 """Messages put together at once: one per member of a CPG group."""
 
-# -- configuration (corosync exec/coroparse.c, include/corosync/icmap.h) ----------------------------------
+# -- configuration (corosync exec/coroparse.c, include/corosync/icmap.h) -------------------------
 CONFIG_LINE_BYTES_MAX: Final = 510
 """parse_section reads lines into 512 bytes, newline and NUL included."""
 CONFIG_PATH_BYTES_MIN: Final = 3

@@ -1,4 +1,4 @@
-"""Marks: named noteworthy moments. One id is the recorder's record, the counter and the test's expectation.
+"""Marks: named noteworthy moments; one id is record, counter and a test's expectation.
 
 Keeps:       a mark's number never changes its meaning; new marks are appended to their block.
 """

@@ -17,7 +17,7 @@ NATIVE_MAX_MESSAGES: Final = 128
 
 @dataclass(frozen=True, slots=True)
 class RingSettings:
-    """Timers and constants of the ring (totem.md section 6); every time in nanoseconds."""
+    """Timers and constants of the ring (corosync.conf(5), totem); every time in nanoseconds."""
 
     token_timeout_ns: int = 3000 * MS
     token_warning_percent: int = 75
