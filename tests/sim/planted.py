@@ -71,7 +71,7 @@ def _all_are_companions(enter_recovery: Any) -> Any:
 
 def _safe_is_agreed(add: Any) -> Any:
     def wrong(self: Any, message: Any) -> bool:
-        message.safe = False
+        message.guarantee = 0
         return bool(add(self, message))
 
     return wrong

@@ -1,4 +1,4 @@
-"""A ring of machines on a bus that loses nothing unless told to: what the tests of the machine stand on."""
+"""A ring of machines on a bus that loses nothing unless told to."""
 
 from collections import deque
 from collections.abc import Callable

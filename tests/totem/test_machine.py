@@ -27,7 +27,7 @@ from unisono.totem import TABLE, Input, Start, State, Totem
 from unisono.wire.ring import srp
 from unisono.wire.ring.srp import Join, Mcast, RingMessage, Token, decode
 
-from .ring import SETTINGS, Ring
+from tests.totem.ring import SETTINGS, Ring
 
 
 def is_token(message: RingMessage) -> bool:
@@ -117,7 +117,7 @@ def test_node_when_killed_then_the_others_form_a_ring_with_transitional_first(vi
 
 
 def test_recovery_when_a_sender_dies_then_survivors_deliver_the_same() -> None:
-    """Node 2 heard messages of node 1 that node 3 did not; after 1's death both deliver all of them."""
+    """Node 2 heard messages of node 1 that node 3 did not; after 1's death both have all."""
     ring = Ring(3)
     ring.form()
     ring.lose = lambda _s, target, message: target == 3 and isinstance(message, Mcast)
@@ -151,7 +151,7 @@ def test_recovery_when_messages_lie_beyond_a_gap_then_only_survivors_ones_are_de
     ring.send(1, b"in the gap")
     ring.send(1, bytes(1300))
     ring.send(1, b"beyond the gap" + bytes(1300))
-    ring.run(lambda: bool(gap) and not ring.wire or ring.marked(2, Mark.RETRANSMIT_REQUESTED) > 0)
+    ring.run(lambda: (bool(gap) and not ring.wire) or ring.marked(2, Mark.RETRANSMIT_REQUESTED) > 0)
     ring.kill(1)
     ring.send(2, b"survivor")
     ring.form()
@@ -576,7 +576,7 @@ def test_delivered_when_received_then_says_ring_and_sequence() -> None:
     assert group == b"g"
 
 
-def test_join_when_strangers_blame_different_nodes_then_they_do_not_answer_each_other_for_ever() -> None:
+def test_join_when_strangers_blame_each_others_friends_then_the_answers_end() -> None:
     """Each sees the other's failed list as news, and neither may believe it."""
     ring = Ring(2)
     ring.lose = lambda *_: True

@@ -12,7 +12,7 @@ UDPU: Final = "udpu"
 UDP: Final = "udp"
 NATIVE_WINDOW_SIZE: Final = 256
 NATIVE_MAX_MESSAGES: Final = 128
-"""A window of full datagrams (350 kB) is well below the receive buffers that every member asks for."""
+"""A window of full datagrams (350 kB) is well below the receive buffers that members ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ def run_script(text: str) -> str:
 
 
 def _run_block(script: Script, block: str) -> str:
-    head = block.split(f"\n{SEPARATOR}")[0].splitlines()
+    head = block.split(f"\n{SEPARATOR}", maxsplit=1)[0].splitlines()
     commands = [line for line in head if line.strip() and not line.startswith("#")]
     if not commands:
         return block

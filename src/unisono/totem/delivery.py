@@ -1,9 +1,9 @@
 """Delivery: packets in order become messages, configurations take their place between them.
 
 Counterpart: corosync exec/totempg.c (totempg_deliver_fn, totempg_waiting_trans_ack_cb).
-Keeps:       while the services agree after a configuration change, each packet is handed out alone, so that
-             what they answer takes effect before the next one; synchronisation has reassembly buffers of its
-             own, and the others wait untouched until it is over.
+Keeps:       while the services agree after a configuration change, each packet is handed out alone,
+             so that what they answer takes effect before the next one; synchronisation has
+             reassembly buffers of its own, and the others wait untouched until it is over.
 """
 
 from collections import deque
@@ -15,7 +15,6 @@ from unisono.base.marks import Mark
 from unisono.totem.reassembly import Assembler
 from unisono.wire.ring.pg import decode_prefix
 from unisono.wire.ring.srp import MCAST_HEADER_BYTES, Mcast
-
 
 
 class Delivery:
@@ -30,7 +29,7 @@ class Delivery:
         self._leavers: tuple[NodeId, ...] = ()
         self._waiting: deque[Mcast | ConfigurationChanged] = deque()
         self.syncing = False
-        """True from a transitional configuration until the services agree on the following regular one."""
+        """True from a transitional configuration until the services agree on the next regular one."""
         self.ring: RingId | None = None
         """The regular configuration that was handed out last."""
 
@@ -49,7 +48,7 @@ class Delivery:
             self._install(change, effects)
 
     def sync_finished(self, ring: RingId) -> None:
-        """The services agree on `ring`; ignored when a later configuration was handed out already."""
+        """The services agree on `ring`; ignored when a later configuration is out already."""
         if ring == self.ring:
             self.syncing = False
             self._assembler = self._normal
@@ -71,7 +70,8 @@ class Delivery:
             self.syncing = True
             self._leavers = change.left
         else:
-            # Only now: what the transitional configuration still delivered belongs to the old buffers.
+            # Only now: what the transitional configuration still delivered belongs to the old
+            # buffers.
             for node in self._leavers:
                 self._normal.forget(node)
             self._sync.clear()

@@ -53,7 +53,7 @@ class Totem(Membership):
     # -- the verbs --------------------------------------------------------------------------------
 
     def receive(self, datagram: Buffer, source: NodeId | None, now: Nanos) -> None:
-        """Take one UDP payload; its memory must not change afterwards. Never raises for bad bytes."""
+        """Take one UDP payload, whose memory must not change; never raises for bad bytes."""
         if self._state is State.STARTING or self._state is State.LEFT:
             return
         try:
@@ -104,9 +104,10 @@ class Totem(Membership):
         return None if deadline is None else Nanos(deadline)
 
     def drain(self, now: Nanos | None = None) -> list[object]:
-        """Hand over the effects so far, in order; empty only when there is nothing left to hand out.
+        """Hand over the effects so far, in order; empty only when nothing is left to hand out.
 
-        With `now`, messages that were submitted while the token rests here leave first, packed together.
+        With `now`, messages that were submitted while the token rests here leave first, packed
+        together.
         """
         if now is not None and self._rest is not None:
             self._use_rest(now)
@@ -117,7 +118,8 @@ class Totem(Membership):
         effects, self._effects = self._effects, []
         return effects
 
-    # -- facts for drivers and people ---------------------------------------------------------------
+    # -- facts for drivers and people
+    # ---------------------------------------------------------------
 
     @property
     def state(self) -> State:
@@ -148,7 +150,8 @@ class Totem(Membership):
         """Whether a Multicast of that many bytes would be accepted now."""
         return self._queue_in_use().has_room(payload_bytes)
 
-    # -- requests -----------------------------------------------------------------------------------
+    # -- requests
+    # -----------------------------------------------------------------------------------
 
     def _submit_multicast(self, request: Multicast, now: Nanos) -> Submitted:
         size = len(request.payload)
@@ -168,7 +171,8 @@ class Totem(Membership):
             return
         self._syncing = False
         self._native = request.native
-        # What was submitted during synchronisation, but is no part of it, comes behind what waited before.
+        # What was submitted during synchronisation, but is no part of it, comes behind what waited
+        # before.
         self._queue.take_over(self._sync_queue)
         if request.native:
             self._window = self._settings.native_window_size
@@ -183,7 +187,8 @@ class Totem(Membership):
         if not slow and self._rest is not None:
             self._release_rest(now)
 
-    # -- dispatch -----------------------------------------------------------------------------------
+    # -- dispatch
+    # -----------------------------------------------------------------------------------
 
     def _dispatch(self, message: RingMessage, now: Nanos) -> None:
         match message:
@@ -215,7 +220,9 @@ class Totem(Membership):
             return
         state, action = entry
         if state is not self._state:
-            self._mark(Mark.STATE_ENTERED, list(State).index(state), 0, f"{state.value}: {what.value}")
+            self._mark(
+                Mark.STATE_ENTERED, list(State).index(state), 0, f"{state.value}: {what.value}"
+            )
         self._state = state
         getattr(self, action)(now, subject)
 

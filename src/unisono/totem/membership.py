@@ -17,7 +17,7 @@ from unisono.totem.transitions import Input, State
 from unisono.wire.ring.srp import CommitToken, Join, encode_join
 
 LEAVE_COPIES: Final = 2
-"""A leave is never acknowledged; a duplicate is harmless, a lost one costs the others a token time-out."""
+"""A leave is never acknowledged; a duplicate is harmless, a lost one costs a token time-out."""
 LEAVE_WITHIN_NS: Final = 500 * MS
 """How long a clean leave waits for its last messages to be received by all."""
 
@@ -85,7 +85,7 @@ class Membership(Recovery):
         self._propose_with(join, now)
 
     def _propose_with(self, join: Join, now: Nanos) -> bool:
-        """Merge the sender's proposal with ours; True when that led to another state or to new joins."""
+        """Merge the sender's proposal with ours; True when that led to a new state or new joins."""
         sender = join.system_from
         proc, failed = set(join.proc), set(join.failed)
         mine, gone = set(self._proc), set(self._failed)
@@ -157,9 +157,7 @@ class Membership(Recovery):
         self._conclude(now)
 
     def _own_join(self) -> Join:
-        return Join(
-            self._me, list(self._proc), list(self._failed), RingSeq(self._token_ring_seq)
-        )
+        return Join(self._me, list(self._proc), list(self._failed), RingSeq(self._token_ring_seq))
 
     def _judge_consensus(self, now: Nanos, _subject: object) -> None:
         """Who has not agreed by now is failed; if all have, the lowest owes us a commit token."""

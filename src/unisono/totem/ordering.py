@@ -1,8 +1,10 @@
 """Ordering: what a visit of the token does, and what an arriving multicast does.
 
 Speaks:      Totem SRP, operational state; recovery's share of a visit is in `recovery`.
-Counterpart: corosync exec/totemsrp.c (message_handler_orf_token, message_handler_mcast); paper section 3.
-Keeps:       nothing is sent, requested or counted for a token that is not the next one of this ring.
+Counterpart: corosync exec/totemsrp.c (message_handler_orf_token, message_handler_mcast); paper
+             section 3.
+Keeps:       nothing is sent, requested or counted for a token that is not the next one of this
+             ring.
 """
 
 from typing import Final
@@ -75,7 +77,7 @@ class Ordering(RingState):
         return self._recovery if self._state is State.RECOVERY else None
 
     def _hear_stranger(self, node: NodeId, ring_seq: int, now: Nanos) -> None:
-        """Somebody speaks on another ring: a newcomer, another partition, or an echo of the past."""
+        """Somebody speaks on another ring: newcomer, other partition, or an echo of the past."""
         if node == self._me or not self._may_join(node):
             self._mark(Mark.NODE_UNKNOWN, node)
         elif self._state is State.OPERATIONAL:
@@ -99,7 +101,7 @@ class Ordering(RingState):
             self._hear_stranger(message.system_from, message.ring.seq, now)
 
     def _deliver_ready(self) -> None:
-        """Hand out the regular ring's messages up to the first gap, or the first that is not yet safe."""
+        """Hand out the regular ring's messages up to the first gap, or the first not yet safe."""
         store = self._regular
         messages, effects, packet = store.messages, self._effects, self._delivery.packet
         seq = store.delivered
@@ -240,7 +242,7 @@ class Ordering(RingState):
         return max(0, allowed)
 
     def _originate(self, token: Token, store: RingStore, allowed: int) -> list[bytes]:
-        """Give sequence numbers to up to `allowed` waiting packets and keep them; returns datagrams."""
+        """Number and keep up to `allowed` waiting packets; returns their datagrams."""
         datagrams: list[bytes] = []
         if self._state is State.RECOVERY:
             while self._retrans and len(datagrams) < allowed:
@@ -294,7 +296,7 @@ class Ordering(RingState):
         return datagram
 
     def _count_flow(self, token: Token, sent: int) -> None:
-        """Replace this node's share of fcc and backlog by the present one (corosync fcc_token_update)."""
+        """Replace this node's share of fcc and backlog (corosync fcc_token_update)."""
         backlog = self._backlog()
         token.fcc = max(0, token.fcc + sent - self._trc)
         token.backlog = max(0, token.backlog + backlog - self._pbl)
@@ -302,16 +304,12 @@ class Ordering(RingState):
         self._pbl = backlog
 
     def _lower_aru(self, token: Token, store: RingStore) -> None:
-        if (
-            seq_less(store.aru, token.aru)
-            or token.aru_addr == self._me
-            or token.aru_addr == 0
-        ):
+        if seq_less(store.aru, token.aru) or token.aru_addr == self._me or token.aru_addr == 0:
             token.aru = store.aru
             token.aru_addr = NodeId(0) if token.aru == token.seq else self._me
 
     def _is_deaf(self, token: Token, last_aru: int) -> bool:
-        """Whether this node holds the whole ring's aru back for too long: it has failed to receive."""
+        """Whether this node holds the ring's aru back for too long: it has failed to receive."""
         if token.aru == last_aru and token.aru_addr != 0:
             self._fail_count += 1
         else:
@@ -323,7 +321,8 @@ class Ordering(RingState):
         self._failed.append(self._me)
         return True
 
-    # -- passing on, holding, resting ---------------------------------------------------------------
+    # -- passing on, holding, resting
+    # ---------------------------------------------------------------
 
     def _pass_on(self, token: Token, store: RingStore, now: Nanos) -> None:
         keep = self._keep_for(token, store)
@@ -353,8 +352,9 @@ class Ordering(RingState):
     def _keep_for(self, token: Token, store: RingStore) -> int:
         """Nanoseconds that the token stays here after this visit; 0 passes it on at once.
 
-        A ring of Unisono members lets the token rest with its last sender; a ring with Corosync members
-        holds it at the representative once nothing was sent for seqno_unchanged_const rotations.
+        A ring of Unisono members lets the token rest with its last sender; a ring with Corosync
+        members holds it at the representative once nothing was sent for seqno_unchanged_const
+        rotations.
         """
         if self._state is not State.OPERATIONAL or self._leaving:
             return 0
@@ -391,7 +391,7 @@ class Ordering(RingState):
         return self._settings.token_retransmit_ns // 2
 
     def _use_rest(self, now: Nanos) -> None:
-        """New messages while the token is here: they leave at once, then the token may go on resting."""
+        """New messages while the token is here leave at once; then it may go on resting."""
         token = self._rest
         if token is None or self._slow or not self._queue_in_use():
             return
@@ -423,7 +423,7 @@ class Ordering(RingState):
             self._forward(token, now)
 
     def _ask_for_token(self, now: Nanos) -> None:
-        """Something waits to be sent while the token may be held elsewhere: say so, once per absence."""
+        """Something waits while the token may be held elsewhere: say so, once per absence."""
         if self._state is not State.OPERATIONAL or self._rest is not None or self._asked:
             return
         if self._fast():

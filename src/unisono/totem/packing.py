@@ -1,8 +1,8 @@
 """The send queue: messages wait whole, and become packets only when the token is here.
 
 Counterpart: corosync exec/totempg.c (mcast_msg), which packs when a message is queued.
-Keeps:       a message leaves the queue when its last fragment has become part of a packet, so that a
-             message begun on one ring can be sent again, whole, on the next.
+Keeps:       a message leaves the queue when its last fragment has become part of a packet, so that
+             a message begun on one ring can be sent again, whole, on the next.
 Never:       a sequence number, a ring.
 """
 
@@ -120,8 +120,9 @@ class SendQueue:
     def next_packet(self) -> Packet | None:
         """Take as much as one packet holds, or None when nothing waits.
 
-        A message that would fit a packet of its own is not cut. The last fragment of a message travels
-        alone, as Corosync sends it: a joiner that never heard its beginning drops the whole packet.
+        A message that would fit a packet of its own is not cut. The last fragment of a message
+        travels alone, as Corosync sends it: a joiner that never heard its beginning drops the whole
+        packet.
         """
         waiting = self._waiting
         if not waiting:

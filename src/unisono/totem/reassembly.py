@@ -31,7 +31,8 @@ class Assembler:
     def accept(self, origin: NodeId, body: memoryview) -> list[memoryview]:
         """The messages that `body` (an mcast body) completes. Raises WireError.
 
-        A joiner hears the tail of a message whose head was sent before its time: dropped and counted.
+        A joiner hears the tail of a message whose head was sent before its time: dropped and
+        counted.
         """
         fragmented, continuation, parts = decode_packet(body)
         unfinished = self._unfinished.pop(origin, None)

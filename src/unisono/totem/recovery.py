@@ -3,8 +3,9 @@
 Speaks:      Totem SRP, states COMMIT and RECOVERY and the entry to OPERATIONAL (paper section 4.4).
 Counterpart: corosync exec/totemsrp.c (memb_state_commit_*, memb_state_recovery_enter,
              memb_state_operational_enter).
-Keeps:       the old ring's store is touched by nobody from COMMIT until the new ring is OPERATIONAL, however
-             often the attempt is repeated; all members that come from one ring leave with the same messages.
+Keeps:       the old ring's store is touched by nobody from COMMIT until the new ring is
+             OPERATIONAL, however often the attempt is repeated; all members that come from one ring
+             leave with the same messages.
 """
 
 from collections import deque
@@ -118,9 +119,7 @@ class Recovery(Ordering):
         self._received_flg = old.aru == old.high
         entries = dict(zip(commit.addr, commit.entries, strict=True))
         self._trans = tuple(
-            node
-            for node in self._members
-            if node in entries and entries[node].ring == old.ring
+            node for node in self._members if node in entries and entries[node].ring == old.ring
         )
         kin = [entries[node] for node in self._trans]
         self._retrans = self._messages_to_exchange(kin)

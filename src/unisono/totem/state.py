@@ -1,4 +1,4 @@
-"""The ring's variables, named as in the paper and in Corosync, and the way every action ends in effects.
+"""The ring's variables, named as in the paper, and how every action ends in effects.
 
 Counterpart: corosync exec/totemsrp.c, struct totemsrp_instance.
 Keeps:       one effect list in order; what a node sends to itself stays inside.
@@ -24,13 +24,14 @@ class RingState:
     """What a node knows; `_step` is the only way to another state."""
 
     __slots__ = (
-        "_asked", "_consensus", "_delivery", "_effects", "_failed", "_fail_count", "_failed_to_recv",
-        "_install_seq", "_jitter", "_known", "_last_aru", "_last_origin", "_last_seq", "_last_visit",
-        "_leaving", "_me", "_members", "_miss", "_native", "_new_members", "_originated",
-        "_own_high", "_pause_stamp", "_pbl", "_proc", "_queue", "_received_flg", "_recovery", "_regular",
-        "_rest", "_rest_idle", "_rest_sent", "_rest_since", "_retrans", "_retrans_flg_count", "_ring",
-        "_rotation_counter", "_saved_token", "_seq_unchanged", "_set_retrans_flg", "_settings", "_slow",
-        "_state", "_sync_queue", "_syncing", "_this_seqno", "_timers", "_to_self", "_token_ring_seq",
+        "_asked", "_consensus", "_delivery", "_effects", "_failed", "_fail_count",
+        "_failed_to_recv", "_install_seq", "_jitter", "_known", "_last_aru", "_last_origin",
+        "_last_seq", "_last_visit", "_leaving", "_me", "_members", "_miss", "_native",
+        "_new_members", "_originated", "_own_high", "_pause_stamp", "_pbl", "_proc", "_queue",
+        "_received_flg", "_recovery", "_regular", "_rest", "_rest_idle", "_rest_sent",
+        "_rest_since", "_retrans", "_retrans_flg_count", "_ring", "_rotation_counter",
+        "_saved_token", "_seq_unchanged", "_set_retrans_flg", "_settings", "_slow", "_state",
+        "_sync_queue", "_syncing", "_this_seqno", "_timers", "_to_self", "_token_ring_seq",
         "_token_seq", "_trans", "_trc", "_visit_max", "_window", "counters",
     )  # fmt: skip
 

@@ -1,7 +1,9 @@
 """The messages of one ring that may still be asked for, and how far they are complete.
 
-Counterpart: corosync exec/totemsrp.c (regular_sort_queue, recovery_sort_queue), include/corosync/sq.h.
-Keeps:       aru is the last sequence below which nothing is missing; nothing above `released` is forgotten.
+Counterpart: corosync exec/totemsrp.c (regular_sort_queue, recovery_sort_queue),
+             include/corosync/sq.h.
+Keeps:       aru is the last sequence below which nothing is missing; nothing above `released` is
+             forgotten.
 """
 
 from unisono.base.ids import SEQ_MASK, RingId, seq_add, seq_distance, seq_less
@@ -12,7 +14,16 @@ from unisono.wire.ring.srp import Mcast
 class RingStore:
     """What this node holds of the ring `ring`; sequences start at 1."""
 
-    __slots__ = ("aru", "delivered", "high", "messages", "released", "ring", "safe_high", "safe_point")
+    __slots__ = (
+        "aru",
+        "delivered",
+        "high",
+        "messages",
+        "released",
+        "ring",
+        "safe_high",
+        "safe_point",
+    )
 
     def __init__(self, ring: RingId) -> None:
         self.ring = ring

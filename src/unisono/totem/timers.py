@@ -11,7 +11,7 @@ NEVER: Final = 1 << 62
 
 @unique
 class Timer(IntEnum):
-    """Purposes; the value is the place in the row, and the order in which equal deadlines expire."""
+    """Purposes; the value is the place in the row and the order among equal deadlines."""
 
     START = 0
     JOIN = 1

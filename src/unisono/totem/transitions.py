@@ -2,16 +2,16 @@
 
 Counterpart: corosync exec/totemsrp.c; paper section 4 (membership) and figure 4 (its states).
 
-A node is OPERATIONAL while it has a ring. What disturbs the ring (its token is lost, a stranger is heard,
-somebody proposes another membership) makes it GATHER: joins are exchanged until all candidates propose the
-same set. The lowest of them sends a commit token round; who takes it up is in COMMIT, and who sees it come
-round complete is in RECOVERY: there the messages of the old ring are exchanged over the new one. When every
-member has them, each becomes OPERATIONAL, delivers what was missing, and announces first the transitional,
-then the regular configuration.
+A node is OPERATIONAL while it has a ring. What disturbs the ring (its token is lost, a stranger is
+heard, somebody proposes another membership) makes it GATHER: joins are exchanged until all
+candidates propose the same set. The lowest of them sends a commit token round; who takes it up is
+in COMMIT, and who sees it come round complete is in RECOVERY: there the messages of the old ring
+are exchanged over the new one. When every member has them, each becomes OPERATIONAL, delivers what
+was missing, and announces first the transitional, then the regular configuration.
 
-An input stands here after its guards passed: a join that a guard discards is no input. A pair that is absent
-is ignored on purpose. Actions are names of methods of the machine; SAME means that the action does not change
-the state by itself.
+An input stands here after its guards passed: a join that a guard discards is no input. A pair that
+is absent is ignored on purpose. Actions are names of methods of the machine; SAME means that the
+action does not change the state by itself.
 """
 
 from enum import Enum
