@@ -1,8 +1,8 @@
 """Every planted bug is noticed by a checker within the seeds of the smoke run."""
 
 import pytest
-from planted import PLANTED
 
+from tests.sim.planted import PLANTED
 from unisono.sim.run import Request, run_seed
 
 SEEDS_MAX = 300

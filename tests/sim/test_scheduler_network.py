@@ -4,8 +4,8 @@ from random import Random
 
 import pytest
 
-from unisono.base.ids import MS, NodeId
-from unisono.sim.network import DatagramKind, Network, NetworkOptions, Rule, kind_of
+from unisono.base.ids import MS, NodeId, RingId, RingSeq
+from unisono.sim.network import DatagramKind, Inlet, Network, NetworkOptions, Rule, kind_of
 from unisono.sim.scheduler import Livelock, Scheduler
 from unisono.wire.ring import srp
 
@@ -16,15 +16,18 @@ def build(**named: float) -> tuple[Scheduler, Network, list[tuple[int, NodeId, b
     scheduler = Scheduler()
     network = Network(scheduler, Random(1), NetworkOptions(**named))  # type: ignore[arg-type]  # named
     heard: list[tuple[int, NodeId, bytes]] = []
+
+    def inlet(node: NodeId) -> Inlet:
+        return lambda data, source: heard.append((scheduler.now, node, data))
+
     for node in (ONE, TWO, THREE):
-        network.attach(
-            node, lambda data, source, node=node: heard.append((scheduler.now, node, data))
-        )
+        network.attach(node, inlet(node))
     return scheduler, network, heard
 
 
 def test_scheduler_when_calls_are_due_then_runs_them_by_time_and_asking() -> None:
-    scheduler, order = Scheduler(), []
+    scheduler = Scheduler()
+    order: list[str] = []
     for time, name in ((20, "c"), (10, "a"), (10, "b"), (30, "d")):
         scheduler.at(time, order.append, name)
     scheduler.run_until(25)
@@ -33,7 +36,8 @@ def test_scheduler_when_calls_are_due_then_runs_them_by_time_and_asking() -> Non
 
 
 def test_scheduler_when_asked_for_the_past_then_runs_now() -> None:
-    scheduler, times = Scheduler(), []
+    scheduler = Scheduler()
+    times: list[int] = []
     scheduler.run_until(50)
     scheduler.at(10, lambda: times.append(scheduler.now))
     scheduler.run_until(60)
@@ -105,8 +109,8 @@ def test_network_when_cut_one_way_then_the_other_way_works() -> None:
 
 def test_network_when_a_rule_matches_then_acts_as_often_as_told() -> None:
     scheduler, network, heard = build()
-    join = srp.encode_join(srp.Join(ONE, [ONE], [], 1))  # type: ignore[arg-type]  # a ring sequence
-    token = srp.encode_hold_cancel(srp.HoldCancel(srp.RingId(ONE, 1), ONE))  # type: ignore[arg-type]
+    join = srp.encode_join(srp.Join(ONE, [ONE], [], RingSeq(1)))
+    token = srp.encode_hold_cancel(srp.HoldCancel(RingId(ONE, RingSeq(1)), ONE))
     network.add_rule(Rule(DatagramKind.JOIN, ONE, None, 2, "drop"))
     for _ in range(3):
         network.send(ONE, TWO, join)
@@ -116,6 +120,6 @@ def test_network_when_a_rule_matches_then_acts_as_often_as_told() -> None:
 
 
 def test_kind_of_when_a_join_has_no_node_id_then_is_a_leave() -> None:
-    leave = srp.encode_join(srp.Join(ONE, [TWO], [ONE], 1, True))  # type: ignore[arg-type]
+    leave = srp.encode_join(srp.Join(ONE, [TWO], [ONE], RingSeq(1), True))
     assert kind_of(leave) is DatagramKind.LEAVE
     assert kind_of(b"short") is None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.totem.ring import SETTINGS, Ring
 from unisono.base.group import (
     ConfigurationChanged,
     ConfigurationKind,
@@ -26,8 +27,6 @@ from unisono.base.marks import Mark
 from unisono.totem import TABLE, Input, Start, State, Totem
 from unisono.wire.ring import srp
 from unisono.wire.ring.srp import Join, Mcast, RingMessage, Token, decode
-
-from tests.totem.ring import SETTINGS, Ring
 
 
 def is_token(message: RingMessage) -> bool:

@@ -12,6 +12,7 @@ from multiprocessing import get_context
 
 from unisono.base.ids import SECOND
 from unisono.sim.run import STACKS, Outcome, Request, run_seed
+from unisono.sim.trace import Record, format_record
 
 LAST_LINES_SHOWN = 40
 
@@ -43,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
     options = build_parser().parse_args(arguments)
     requests = [
-        Request(seed, options.nodes, options.stack, echo=options.trace)
+        Request(seed, options.nodes, options.stack)
         for seed in range(options.seed, options.seed + options.seeds)
     ]
     failed = 0
@@ -51,10 +52,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with get_context("spawn").Pool(options.jobs) as pool:
             failed = _report(pool.imap(run_seed, requests, chunksize=4), options)
     else:
-        failed = _report(map(run_seed, requests), options)
+        watcher = _print_record if options.trace else None
+        failed = _report((run_seed(request, watcher) for request in requests), options)
     if len(requests) > 1:
         print(f"{len(requests)} seeds, {failed} failed")
     return 1 if failed else 0
+
+
+def _print_record(record: Record) -> None:
+    print(format_record(record))
 
 
 def _report(outcomes: Iterable[Outcome], options: argparse.Namespace) -> int:

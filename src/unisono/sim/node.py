@@ -54,19 +54,33 @@ class GroupMachine(Protocol):
     """What stands above the ring: the services' engine, or `PlainGroup`."""
 
     @property
-    def accepting(self) -> bool: ...
-    def receive(self, event: Delivered | ConfigurationChanged, now: Any) -> None: ...
-    def submit(self, request: Any, now: Any) -> Any: ...
-    def expire(self, now: Any) -> None: ...
-    def deadline(self) -> int | None: ...
-    def drain(self) -> list[Any]: ...
+    def accepting(self) -> bool:
+        """Whether requests of clients are welcome."""
+
+    def receive(self, event: Delivered | ConfigurationChanged, now: Any) -> None:
+        """One event of the ring."""
+
+    def submit(self, request: Any, now: Any) -> Any:
+        """One request of a client."""
+
+    def expire(self, now: Any) -> None:
+        """The deadline has come."""
+
+    def deadline(self) -> int | None:
+        """When to be called next."""
+
+    def drain(self) -> list[Any]:
+        """What is to be done, in order."""
 
 
 class Desk(Protocol):
     """The simulated clients of one node."""
 
-    def carry(self, effect: Reply | Notify | Disconnect) -> None: ...
-    def daemon_gone(self) -> None: ...
+    def carry(self, effect: Reply | Notify | Disconnect) -> None:
+        """An effect for one of them."""
+
+    def daemon_gone(self) -> None:
+        """Their daemon died."""
 
 
 @dataclass(slots=True)

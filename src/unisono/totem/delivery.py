@@ -29,7 +29,7 @@ class Delivery:
         self._leavers: tuple[NodeId, ...] = ()
         self._waiting: deque[Mcast | ConfigurationChanged] = deque()
         self.syncing = False
-        """True from a transitional configuration until the services agree on the next regular one."""
+        """True from a transitional configuration until the services agree on the regular one."""
         self.ring: RingId | None = None
         """The regular configuration that was handed out last."""
 
