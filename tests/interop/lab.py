@@ -233,6 +233,10 @@ class Lab:
 
         self.wait(f"{count} messages delivered", is_flowing, timeout)
 
+    def rings(self) -> list[list[Event]]:
+        """Every ring that each client has been told of so far."""
+        return [client.all("ring") for client in self.clients.values()]
+
     def describe(self) -> str:
         """What is known about every host, for a failure's text."""
         parts = [f"kinds {''.join(self.kinds.values())}"]

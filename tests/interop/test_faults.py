@@ -29,7 +29,7 @@ def reasons(lab: Lab, node: int, kind: str) -> dict[int, int]:
     return {entry[0]: entry[2] for view in views for entry in view[kind]}
 
 
-def stream(lab: Lab, messages: int = 3000) -> None:
+def stream(lab: Lab, messages: int = 1500) -> None:
     """Every client sends at an even pace while the test goes on."""
     lab.send(messages, 200, gap_us=1000)
 

@@ -7,6 +7,8 @@ import pytest
 from tests.interop.lab import Lab
 from tests.interop.rings import NETS, assert_same, ring
 
+STEADY = {"token": 3000}
+"""Nobody fails here: a machine that is busy with other things must not look like a failure."""
 SMALL, SMALL_BYTES = 5000, 64
 LARGE, LARGE_BYTES = 20, 300_000
 TWO_NETS = ("cu", "uc", "ccu", "cuc", "ucc", "cuu", "ucu", "uuc", "cccu", "cuuc")
@@ -23,16 +25,16 @@ RINGS = [
 def test_ring_when_every_member_sends_a_burst_and_large_messages_then_order_is_the_same(
     laboratory: Callable[..., Lab], kinds: str, transport: str, family: int
 ) -> None:
-    lab = laboratory(kinds, transport, family)
+    lab = laboratory(kinds, transport, family, totem=STEADY)
     lab.form()
     lab.marked("start")
-    rings_before = [client.all("ring") for client in lab.clients.values()]
+    rings_before = lab.rings()
     lab.send(SMALL, SMALL_BYTES)
     lab.finish()
     lab.send(LARGE, LARGE_BYTES)
     lab.finish(timeout=120)
     assert_same(lab.marked("end"), len(kinds) * (SMALL + LARGE))
-    assert [client.all("ring") for client in lab.clients.values()] == rings_before
+    assert lab.rings() == rings_before, lab.describe()
 
 
 @pytest.mark.timeout(60)

@@ -166,6 +166,18 @@ def test_join_when_name_is_too_long_then_it_is_refused() -> None:
     assert decode_status(memoryview(reply)) == CsError.NAME_TOO_LONG
 
 
+def test_leave_when_the_request_is_odd_then_it_is_refused() -> None:
+    bus = cluster(1)
+    (client,) = joined(bus, 1)
+    request = bytearray(ipc.encode_leave(b"n" * 128, client.pid))
+    request[16] = 129
+    foreign = ipc.encode_leave(b"g", client.pid + 1)
+    replies = [client.ask(bytes(request)), client.ask(foreign)]
+    errors = [decode_status(memoryview(reply)) for reply in replies if reply is not None]
+    assert errors == [CsError.NOT_EXIST, CsError.INVALID_PARAM]
+    assert bus.settle() == 0
+
+
 # -- views after configuration changes -------------------------------------------------------------
 
 

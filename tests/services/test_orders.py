@@ -77,6 +77,16 @@ def test_version_when_a_fresh_node_is_absorbed_then_it_is_checked_at_once() -> N
     assert [node.shut_down is None for node in bus.nodes.values()] == [True, True, False]
 
 
+def test_version_when_a_newer_node_returns_then_the_running_ones_go_on_beside_it() -> None:
+    """A new version is rolled out node by node."""
+    bus = cluster(3)
+    bus.crash(3, Engine(settings(3, 3, version=8)))
+    bus.form([1, 2, 3])
+    bus.settle()
+    assert [node.shut_down is None for node in bus.nodes.values()] == [True, True, True]
+    assert bus.nodes[NodeId(1)].marked(Mark.CONFIG_VERSION_MISMATCH)
+
+
 def test_version_when_told_at_run_time_then_the_map_shows_it_and_nobody_stops() -> None:
     bus = cluster(2)
     say(bus, 2, cmap_wire.encode_config_version(8, cmap_wire.REASON_NEW_CONFIG_VERSION))
@@ -231,6 +241,15 @@ def test_map_when_a_member_goes_and_comes_then_its_keys_tell() -> None:
     bus.form([1, 2])
     bus.settle()
     assert value(client, b"runtime.members.2.status") == (11, "joined")
+    assert value(client, b"runtime.members.2.join_count") == (6, 2)
+
+
+def test_map_when_a_member_restarts_within_one_change_then_its_join_is_counted() -> None:
+    bus = cluster(2)
+    client = Asking(bus, 1, Service.CMAP)
+    bus.crash(2, Engine(settings(2, 2)))
+    bus.form([1, 2])
+    bus.settle()
     assert value(client, b"runtime.members.2.join_count") == (6, 2)
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unisono.base.errors import WireError
+from unisono.base.errors import UsageError, WireError
 from unisono.base.ids import NodeId, Pid, RingId, RingSeq
 from unisono.wire.ipc.cpg import encode_name
 from unisono.wire.ring.pg import decode_prefix
@@ -296,3 +296,57 @@ def test_config_version_when_set_or_absent_then_sizes_are_the_daemons(
     encoded = cmap.encode_config_version(version, cmap.REASON_SYNC)
     assert len(encoded) == size
     assert cmap.config_version(cmap.decode_mcast(memoryview(encoded)).items) == version
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda: sync.encode_service_build(RING, [0] * 129),
+        lambda: cpg.encode_downlist(400, [1] * 385),
+        lambda: cpg.encode_procjoin(b"n" * 129, 1, 1),
+        lambda: native.block_prefix(b"n" * 129, 1),
+    ],
+)
+def test_encoder_when_given_more_than_fits_then_usage_error(encode: Callable[[], bytes]) -> None:
+    with pytest.raises(UsageError):
+        encode()
+
+
+def changed(encoded: bytes, at: int, value: int) -> memoryview:
+    spoiled = bytearray(encoded)
+    spoiled[at : at + 4] = value.to_bytes(4, "little")
+    return memoryview(spoiled)
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [
+        ("service_build", 32, 129),
+        ("service_build", 32, 0xFFFF_FFFF),
+        ("barrier", 0, 7),
+        ("downlist", 24, 385),
+        ("procjoin", 16, 129),
+        ("mcast", 152, 4),
+        ("partial_mcast", 160, 4),
+        ("partial_mcast", 152, 4),
+        ("partial_mcast", 176, 0),
+        ("partial_mcast", 176, 4),
+        ("cmap mcast", 48, 257),
+        ("cmap mcast", 48 + 272, 20_000),
+        ("qdevice_reg", 16, 2),
+        ("killnode", 24, 300),
+        ("hello", 0, 0x0203),
+        ("hello", 0, 0x0109),
+        ("block", 2, 500),
+    ],
+)
+def test_sample_when_a_count_is_out_of_bounds_then_wire_error(
+    name: str, at: int, value: int
+) -> None:
+    encoded, decode, _ = SAMPLES[name]
+    with pytest.raises(WireError):
+        decode(changed(encoded, at, value))
+
+
+def test_config_version_when_the_key_is_not_told_then_none() -> None:
+    assert cmap.config_version([]) is None

@@ -42,7 +42,7 @@ class Flow:
 
     def multicast(self, request: Multicast, now: Nanos) -> None:
         """Give a message of the services to the ring, now or as soon as it takes it."""
-        queue = self._refused if self._engine.accepting else self._refused_in_sync
+        queue = self._refused if self._engine.agreed else self._refused_in_sync
         if queue or self._totem.submit(request, now) is not Submitted.ACCEPTED:
             # Clients are paused as soon as one waits, so this many would mean that we are wrong.
             assert len(queue) < REFUSED_MULTICASTS_MAX
@@ -55,7 +55,7 @@ class Flow:
         offered = False
         if self._refused_in_sync:
             offered = self._offer(self._refused_in_sync, now)
-        if self._refused and accepting:
+        if self._refused and self._engine.agreed:
             offered = self._offer(self._refused, now) or offered
         level = self._totem.queue_level
         if not accepting or self._refused or level >= QUEUE_CRITICAL:

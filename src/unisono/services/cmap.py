@@ -2,8 +2,9 @@
 
 Speaks:      service 0, handler 0.
 Counterpart: corosync exec/cmap.c (cmap_sync_*).
-Keeps:       the check is made at every synchronisation, against every member that told a version;
-             stock daemons make it once, and miss a node that was absorbed into an existing ring.
+Keeps:       a node checks its version when it first meets others, also when it is absorbed into
+             their ring; who has been in company already goes on beside a newer one, so that a
+             new version can be rolled out node by node (corosync.conf(5), config_version).
 """
 
 from unisono.base.clients import ShutDown
@@ -28,11 +29,13 @@ class Cmap:
     """The service on the ring."""
 
     service = RingService.CMAP
-    __slots__ = ("_cluster", "_version", "_told", "seen")
+    __slots__ = ("_cluster", "_is_settled", "_version", "_told", "seen")
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
         self._version = cluster.settings.config_version
+        self._is_settled = False
+        """Whether this node has been in company with an acceptable version."""
         self._told: dict[NodeId, int] = {}
         """Versions told in this configuration."""
         self.seen: dict[NodeId, Seen] = {}
@@ -68,10 +71,14 @@ class Cmap:
         self._cluster.multicast(wire.encode_config_version(self._version, wire.REASON_SYNC))
 
     def sync_activate(self) -> None:
-        """Shut down if a member has a higher version; 0 takes no part."""
+        """Shut down if this is the first company and it is newer; version 0 takes no part."""
         highest = max(self._told.values(), default=0)
+        is_first = not self._is_settled
+        self._is_settled = self._is_settled or len(self._cluster.members) > 1
         if self._version and highest > self._version:
             self._cluster.mark(Mark.CONFIG_VERSION_MISMATCH, self._version, highest)
+            if not is_first:
+                return
             reason = f"config_version is {self._version} here and {highest} in the ring"
             shut_down = ShutDown(reason=reason, clean=True, status=STATUS_FATAL)
             self._cluster.effects.append(shut_down)

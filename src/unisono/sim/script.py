@@ -6,17 +6,21 @@ Keeps:       one verb, one small handler; the checkers judge every scenario, too
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from unisono.base.ids import MS, NodeId
 from unisono.base.marks import Mark
-from unisono.sim import trace
-from unisono.sim.checkers import ring_checkers
+from unisono.services import Engine
+from unisono.sim.checkers import group_checkers, ring_checkers
+from unisono.sim.clients import ClientDesk, SimulatedClient, engine_settings
 from unisono.sim.cluster import Cluster, ring_settings
 from unisono.sim.forgery import forge
 from unisono.sim.messages import key_of
+from unisono.sim.narration import Narration
 from unisono.sim.network import DatagramKind, NetworkOptions, Rule
-from unisono.sim.plain import APPLICATION
+from unisono.sim.node import GroupMachine
+from unisono.sim.plain import APPLICATION, PlainGroup
 
 SEPARATOR: Final = "----"
 TOKEN_MS: Final = 1_000
@@ -29,66 +33,13 @@ class ScriptError(Exception):
     """The script itself is wrong."""
 
 
-class _Lines:
-    """What the nodes did since the last look, one list of lines per node."""
-
-    def __init__(self) -> None:
-        self.texts: dict[int, str] = {}
-        self.count = 0
-        self._lines: dict[trace.Process, list[tuple[int, str]]] = {}
-
-    def take(self, record: trace.Record) -> None:
-        """Remember what a reader wants to see of `record`."""
-        match record:
-            case trace.Delivered():
-                text = self.texts.get(record.key)
-                if text is not None:
-                    self._add(record.who, f"deliver from={record.origin} {text}")
-            case trace.Installed():
-                kind = "view" if record.regular else "transitional"
-                ring = f" ring={record.ring}" if record.regular else ""
-                change = _named("joined", record.joined) if record.regular else ""
-                change += "" if record.regular else _named("left", record.left)
-                members = ",".join(map(str, record.members)) or "-"
-                self._add(record.who, f"{kind}{ring} members={members}{change}")
-            case trace.Crashed():
-                self._add(record.who, "left" if record.clean else "killed")
-            case _:
-                pass
-
-    def _add(self, who: trace.Process, line: str) -> None:
-        self.count += 1
-        self._lines.setdefault(who, []).append((self.count, line))
-
-    def flush(self) -> list[str]:
-        """The lines, equal ones of several nodes as one, never against any node's own order."""
-        queues = {who: lines[::-1] for who, lines in sorted(self._lines.items()) if lines}
-        self._lines = {}
-        merged = []
-        while queues:
-            heads: dict[str, list[trace.Process]] = {}
-            for who, lines in queues.items():
-                heads.setdefault(lines[-1][1], []).append(who)
-            first = {line: min(queues[who][-1][0] for who in whos) for line, whos in heads.items()}
-            line = min(heads, key=lambda each: (-len(heads[each]), first[each]))
-            merged.append(f"{','.join(str(who.node) for who in heads[line])}: {line}")
-            for who in heads[line]:
-                queues[who].pop()
-                if not queues[who]:
-                    del queues[who]
-        return merged
-
-
-def _named(name: str, nodes: tuple[NodeId, ...]) -> str:
-    return f" {name}={','.join(map(str, nodes))}" if nodes else ""
-
-
 class Script:
     """One scenario in progress."""
 
     def __init__(self) -> None:
         self._cluster: Cluster | None = None
-        self._lines = _Lines()
+        self._lines = Narration()
+        self._clients: dict[str, SimulatedClient] = {}
         self._marks: dict[Mark, int] = {}
 
     def run(self, commands: Sequence[str]) -> str:
@@ -120,16 +71,27 @@ class Script:
     # -- verbs ------------------------------------------------------------------------------------
 
     def _nodes(self, words: list[str]) -> None:
-        """`nodes 1 2 3 [token=MS] [down]`: make them, start them, let them settle."""
+        """`nodes 1 2 3 [token=MS] [deaf=ROTATIONS] [down]`: make them, start them, let them settle.
+
+        `compat` lets them treat the ring as if a Corosync daemon were on it; `services` puts the
+        engine above it, with `versions=7,7,6` as config_version of each node.
+        """
         numbers = [NodeId(int(word)) for word in words if word.isdigit()]
         options = dict(word.split("=") for word in words if "=" in word)
         self._cluster = Cluster(
             numbers,
             seed="script",
-            settings=ring_settings(int(options.get("token", TOKEN_MS))),
+            settings=replace(
+                ring_settings(int(options.get("token", TOKEN_MS))),
+                fail_recv_const=int(options.get("deaf", 2500)),
+            ),
             options=NetworkOptions(delay_min_ns=100_000, delay_mean_ns=0),
-            checkers=ring_checkers(),
+            checkers=ring_checkers() + (group_checkers() if "services" in words else []),
+            make_group=_group_maker(numbers, words, options),
         )
+        if "services" in words:
+            nodes = self._cluster.nodes
+            self._cluster.desks = {node: ClientDesk(machine) for node, machine in nodes.items()}
         self._cluster.trace.watch(self._lines.take)
         if "down" not in words:
             for node in numbers:
@@ -154,13 +116,39 @@ class Script:
 
     def _send(self, words: list[str]) -> None:
         """`send N agreed|safe TEXT [SIZE]`: TEXT padded to SIZE bytes."""
-        node, guarantee, text = NodeId(int(words[0])), words[1], words[2]
-        payload = text.encode().ljust(int(words[3]) if len(words) > 3 else 0, b".")
+        payload = self._payload(words[2:], APPLICATION)
+        self.cluster.send_payload(NodeId(int(words[0])), payload, safe=_is_safe(words[1]))
+
+    def _join(self, words: list[str]) -> None:
+        """`join NAME N GROUP [libcpg]`: a client NAME on node N joins GROUP."""
+        name, node, group = words[0], NodeId(int(words[1])), words[2].encode()
+        client = self.cluster.desks[node].open(group, is_native="libcpg" not in words)
+        if client is None:
+            raise ValueError(f"node {node} is down")
+        self._clients[name] = client
+        self._lines.names[client.member] = name
+
+    def _tell(self, words: list[str]) -> None:
+        """`tell NAME agreed|safe TEXT [SIZE]`: the client sends to its group."""
+        client = self._clients[words[0]]
+        payload = self._payload(words[2:], client.group)
+        client.send([payload], safe=_is_safe(words[1]))
+
+    def _part(self, words: list[str]) -> None:
+        """`part NAME`: the client leaves its group."""
+        self._clients[words[0]].leave()
+
+    def _die(self, words: list[str]) -> None:
+        """`die NAME`: the client is killed."""
+        client = self._clients[words[0]]
+        self.cluster.desks[client.member.node].die(client)
+
+    def _payload(self, words: list[str], group: bytes) -> bytes:
+        text = words[0]
+        payload = text.encode().ljust(int(words[1]) if len(words) > 1 else 0, b".")
         shown = text if len(payload) == len(text) else f"{text}[{len(payload)}]"
-        self._lines.texts[key_of(APPLICATION, payload)] = shown
-        if guarantee not in ("agreed", "safe"):
-            raise ValueError(guarantee)
-        self.cluster.send_payload(node, payload, safe=guarantee == "safe")
+        self._lines.texts[key_of(group, payload)] = shown
+        return payload
 
     def _cut(self, words: list[str]) -> None:
         """`cut 1,2 | 3`: two or more sides. `cut 1 > 2`: one way only."""
@@ -236,6 +224,26 @@ def _node_list(word: str) -> list[NodeId]:
     return [NodeId(int(number)) for number in word.split(",")]
 
 
+def _is_safe(word: str) -> bool:
+    if word not in ("agreed", "safe"):
+        raise ValueError(word)
+    return word == "safe"
+
+
+def _group_maker(
+    nodes: list[NodeId], words: list[str], options: dict[str, str]
+) -> Callable[[NodeId], GroupMachine]:
+    if "services" not in words:
+        return lambda node: PlainGroup(node, is_native="compat" not in words)
+    listed = [int(word) for word in options.get("versions", "").split(",") if word]
+    versions = dict(zip(nodes, listed or [0] * len(nodes), strict=True))
+
+    def engine(node: NodeId) -> Engine:
+        return Engine(engine_settings(node, nodes, votequorum=False, config_version=versions[node]))
+
+    return engine
+
+
 def _rule(action: str, words: list[str], delay_ns: int = 0) -> Rule:
     kind, source, target, count = words[:4]
     return Rule(
@@ -254,6 +262,10 @@ _VERBS: Final[dict[str, _Handler]] = {
     "settle": Script._settle,
     "tick": Script._tick,
     "send": Script._send,
+    "join": Script._join,
+    "tell": Script._tell,
+    "part": Script._part,
+    "die": Script._die,
     "cut": Script._cut,
     "heal": Script._heal,
     "kill": Script._kill,
