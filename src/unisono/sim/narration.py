@@ -14,6 +14,8 @@ class Narration:
     def __init__(self) -> None:
         self.texts: dict[int, str] = {}
         self.names: dict[trace.Member, str] = {}
+        self.next_name = ""
+        """The name of the client that starts next."""
         self.count = 0
         self._lines: dict[str, list[tuple[int, str]]] = {}
 
@@ -28,6 +30,8 @@ class Narration:
                 self._add(record.who, _view(record))
             case trace.Crashed():
                 self._add(record.who, "left" if record.clean else "killed")
+            case trace.ClientStarted():
+                self.names[record.member] = self.next_name
             case trace.GroupDelivered():
                 text = self.texts.get(record.key, "?")
                 self._add(record.member, f"gets {text} from {self._name(record.sender)}")

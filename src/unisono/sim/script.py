@@ -122,11 +122,11 @@ class Script:
     def _join(self, words: list[str]) -> None:
         """`join NAME N GROUP [libcpg]`: a client NAME on node N joins GROUP."""
         name, node, group = words[0], NodeId(int(words[1])), words[2].encode()
+        self._lines.next_name = name
         client = self.cluster.desks[node].open(group, is_native="libcpg" not in words)
         if client is None:
             raise ValueError(f"node {node} is down")
         self._clients[name] = client
-        self._lines.names[client.member] = name
 
     def _tell(self, words: list[str]) -> None:
         """`tell NAME agreed|safe TEXT [SIZE]`: the client sends to its group."""
