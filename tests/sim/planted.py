@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from unisono.base.group import ConfigurationKind, Delivered, StoreRingSeq
 from unisono.base.ids import seq_add, seq_less
+from unisono.services.cpg import Cpg
+from unisono.services.native import Native
+from unisono.services.sync import Sync
 from unisono.totem import Totem
 from unisono.totem.delivery import Delivery
 from unisono.totem.packing import SendQueue
@@ -164,6 +167,24 @@ def _keep_ring_seq(join: Any) -> Any:
     return wrong
 
 
+def _nothing(_: Any) -> Any:
+    return lambda self, *rest: None
+
+
+def _lose_a_block(deliver: Any) -> Any:
+    def wrong(self: Any, origin: Any, message: Any) -> None:
+        if self.delivered % 9 != 8 or origin == self._cluster.node_id:
+            deliver(self, origin, message)
+        else:
+            self.delivered += 1
+
+    return wrong
+
+
+def _first_is_enough(_: Any) -> Any:
+    return lambda self: True
+
+
 PLANTED: Final[dict[str, Plant]] = {
     "recovery is skipped": _replace(Recovery, "_messages_to_exchange", _skip_recovery),
     "delivered before the gap is filled": _replace(Totem, "_deliver_ready", _deliver_over_gaps),
@@ -188,3 +209,12 @@ PLANTED: Final[dict[str, Plant]] = {
     "ring sequences of others are not learnt": _replace(Totem, "_on_join", _keep_ring_seq),
 }
 """What is wrong, and how to plant it with a `MonkeyPatch`."""
+
+PLANTED_IN_SERVICES: Final[dict[str, Plant]] = {
+    "the dead stay in their groups": _replace(Cpg, "_remove_downs", _nothing),
+    "lists of newcomers are not read": _replace(Cpg, "_add_ups", _nothing),
+    "who died unseen stays in its group": _replace(Cpg, "_remove_ghosts", _nothing),
+    "a block is lost on the way to clients": _replace(Native, "_deliver", _lose_a_block),
+    "the exchange does not wait for all": _replace(Sync, "_is_complete", _first_is_enough),
+}
+"""The same for the services; these need clients to be noticed."""

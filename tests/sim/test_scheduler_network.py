@@ -14,7 +14,7 @@ ONE, TWO, THREE = NodeId(1), NodeId(2), NodeId(3)
 
 def build(**named: float) -> tuple[Scheduler, Network, list[tuple[int, NodeId, bytes]]]:
     scheduler = Scheduler()
-    network = Network(scheduler, Random(1), NetworkOptions(**named))  # type: ignore[arg-type]  # named
+    network = Network(scheduler, Random(1), NetworkOptions(**named))  # type: ignore[arg-type]  # names and types are the caller's
     heard: list[tuple[int, NodeId, bytes]] = []
 
     def inlet(node: NodeId) -> Inlet:

@@ -57,8 +57,8 @@ class Script:
         return "\n".join(output + self._lines.flush()) or "ok"
 
     def conclude(self) -> None:
-        """Let the checkers judge. Raises Violation."""
-        if self._cluster is not None:
+        """Let the checkers judge the whole, if all is settled. Raises Violation."""
+        if self._cluster is not None and self._cluster.settled:
             self._cluster.conclude()
 
     @property
