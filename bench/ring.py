@@ -78,6 +78,14 @@ def processor_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def busy_seconds() -> float:
+    """Processor time that anything at all on this machine has used so far."""
+    user, nice, system, _, _, irq, softirq, *_ = map(
+        int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    )
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
 def resident_mb(pid: int) -> float:
     """Resident memory of a process in MB (10**6 bytes)."""
     found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
@@ -92,12 +100,16 @@ def measure(client: Client, row: Row) -> Figures:
         lab.join(n, [*client.argv, *row.arguments(n)])
     members = list(lab.clients.values())
     lab.wait("ready", lambda: all(c.last("ready") for c in members), 60)
-    before = [processor_seconds(d.pid) for d in lab.daemons.values()]
+    daemons, clients = [d.pid for d in lab.daemons.values()], [c.pid for c in members]
     start = time.monotonic_ns() + START_DELAY_NS
+    all_before, before = busy_seconds(), [processor_seconds(pid) for pid in daemons + clients]
     for member in members:
         member.say(f"go {start}")
     lab.wait(row.name, lambda: all(c.last("result") for c in members), ROW_SECONDS_MAX)
-    used = [processor_seconds(d.pid) - b for d, b in zip(lab.daemons.values(), before, strict=True)]
+    wall = (time.monotonic_ns() - start + START_DELAY_NS) / 1e9
+    after = [processor_seconds(pid) for pid in daemons + clients]
+    used = [b - a for a, b in zip(before, after, strict=True)]
+    others = (busy_seconds() - all_before - sum(used)) / wall
     results = [result for c in members if (result := c.last("result"))]
     pings = [event for c in members if (event := c.last("ping"))]
     for member in members:
@@ -107,7 +119,8 @@ def measure(client: Client, row: Row) -> Figures:
     figures: Figures = {
         "same": len({(r["delivered"], r["crc"]) for r in results}) == 1,
         "delivered": delivered,
-        "daemon_us_per_message": round(sum(used) / NODES / delivered * 1e6, 2),
+        "daemon_us_per_message": round(sum(used[:NODES]) / NODES / delivered * 1e6, 2),
+        "other_cores": round(max(0.0, others), 2),
     }
     if row.gap_us is None:
         figures["messages_s"] = round(delivered / span, 1)
@@ -160,7 +173,7 @@ def line(row: Row, cells: dict[str, Figures]) -> str:
     for cell in cells.values():
         text = " / ".join(f"{cell[k]:,.0f} ({cell[k] / base[k]:.2f}x)" for k in keys)
         parts.append(f"{text + ('' if cell['same'] else ' ORDER DIFFERS'):>32}")
-    return " ".join(parts)
+    return " ".join(parts) + f"  {max(c['other_cores'] for c in cells.values()):.2f}"
 
 
 def memory(client: Client, messages: int) -> Figures:
@@ -243,7 +256,8 @@ def main() -> int:
             Client("unisono batches", ours, (*NATIVE, "batches")),
             Client("unisono async for", ours, (*NATIVE, "events")),
         ]
-        print(f"{'':26} " + " ".join(f"{client.name:>32}" for client in clients))
+        heads = " ".join(f"{client.name:>32}" for client in clients)
+        print(f"{'':26} {heads}  cores used by others")
         used: Callable[[Client], Figures] = lambda c: memory(
             c, 100_000 if options.quick else 1_000_000
         )

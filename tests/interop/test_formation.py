@@ -47,5 +47,5 @@ def test_ring_when_members_start_one_after_another_then_each_joins_the_others(
     for count, node in enumerate(starts, 1):
         lab.start(node)
         lab.wait_views(starts[:count])
-    reps = {client.last("ring")["rep"] for client in lab.clients.values()}  # type: ignore[index]
-    assert reps == {1}
+    rings = [client.last("ring") for client in lab.clients.values()]
+    assert all(ring is not None and ring["rep"] == 1 for ring in rings)
