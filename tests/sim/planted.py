@@ -213,7 +213,6 @@ PLANTED: Final[dict[str, Plant]] = {
 PLANTED_IN_SERVICES: Final[dict[str, Plant]] = {
     "the dead stay in their groups": _replace(Cpg, "_remove_downs", _nothing),
     "lists of newcomers are not read": _replace(Cpg, "_add_ups", _nothing),
-    "who died unseen stays in its group": _replace(Cpg, "_remove_ghosts", _nothing),
     "a block is lost on the way to clients": _replace(Native, "_deliver", _lose_a_block),
     "the exchange does not wait for all": _replace(Sync, "_is_complete", _first_is_enough),
 }

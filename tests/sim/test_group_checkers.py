@@ -147,6 +147,11 @@ BROKEN: list[tuple[str, Checker, list[Record]]] = [
     ),
     ("a member without a node", NoGhosts(), [*TOGETHER, see(A, (A, B, C), (C,))]),
     ("listed after its node has gone", NoGhosts(), [*TOGETHER, end(B, True), *ring(1, 8, (1,))]),
+    (
+        "gone with its node, but as if by itself",
+        NoGhosts(),
+        [*TOGETHER, end(B, True), *ring(1, 8, (1,))[:1], see(A, (A,), (), (B,))],
+    ),
     ("a change that does not fit", NoGhosts(), [*TOGETHER, see(A, (A, B), (B,))]),
     ("a ghost at the end", NoGhosts(), [*TOGETHER, end(B, True)]),
 ]

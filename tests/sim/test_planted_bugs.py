@@ -27,7 +27,6 @@ EXPECTED = {
     "ring sequences of others are not learnt": {"unique views"},
     "the dead stay in their groups": {"no ghosts"},
     "lists of newcomers are not read": {"no ghosts"},
-    "who died unseen stays in its group": {"no ghosts"},
     "a block is lost on the way to clients": {"group agreement"},
     "the exchange does not wait for all": {"no ghosts", "virtual synchrony", "liveness"},
 }

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,12 @@ from unisono.sim.run import Request, run_seed
 
 SMOKE_FIRST = 1
 SMOKE_SEEDS = int(os.environ.get("UNISONO_SIM_SEEDS", "300"))
+
+REGRESSIONS = [
+    line
+    for line in (Path(__file__).parent / "regressions.txt").read_text().splitlines()
+    if line and not line.startswith("#")
+]
 
 _DIGESTS = """
 from unisono.sim.run import Request, run_seed
@@ -53,6 +60,13 @@ def test_run_when_three_hundred_seeds_then_no_property_is_broken() -> None:
     # The storm must have been one: tokens were lost, rings broken, messages sent again.
     for mark in ("TOKEN_LOST", "CONSENSUS_TIMEOUT", "RECOVERY_STARTED", "MESSAGE_RETRANSMITTED"):
         assert f"{mark}=" in done.stdout
+
+
+@pytest.mark.parametrize("line", REGRESSIONS)
+def test_run_when_its_seed_found_a_fault_once_then_finds_none(line: str) -> None:
+    seed, stack, nodes, what = line.split(maxsplit=3)
+    outcome = run_seed(Request(int(seed), int(nodes), stack))
+    assert outcome.ok, f"{what}: {outcome.text}"
 
 
 @pytest.mark.parametrize("nodes", [1, 2, 8])

@@ -4,6 +4,8 @@ Counterpart: corosync exec/cpg.c (downlist, joinlist); CPG semantics of cpg_over
 Keeps:       judged from the moment the services agree until the next transitional view.
 """
 
+from typing import Final
+
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.trace import (
@@ -16,6 +18,9 @@ from unisono.sim.trace import (
     Process,
     Synced,
 )
+from unisono.wire.ipc.cpg import Reason
+
+NODEDOWN: Final = int(Reason.NODEDOWN)
 
 
 class NoGhosts(Checker):
@@ -65,10 +70,17 @@ class NoGhosts(Checker):
             known = frozenset(before.members)
             if joined & known or not left <= known or members != (known | joined) - left:
                 raise self.fail(record.time, f"does not follow from {before}: {record}")
+        self._check_reasons(record)
         if record.member in members:
             self._views[record.member] = record
         if record.who in self._agreed:
             self._check_nodes(record)
+
+    def _check_reasons(self, record: GroupViewed) -> None:
+        nodes = self._nodes.get(record.who, frozenset())
+        for member, reason in record.left:
+            if member.node not in nodes and reason != NODEDOWN:
+                raise self.fail(record.time, f"{member} left with its node: {record}")
 
     def _check_nodes(self, view: GroupViewed) -> None:
         nodes = self._nodes[view.who]
