@@ -119,6 +119,23 @@ LEGAL: list[tuple[str, Checker, list[Record]]] = [
         GroupAgreement(),
         [*TOGETHER, *ring(1, 8, (1,)), get(A, 7), *ring(2, 12, (2,))],
     ),
+    (
+        "left while the services agreed",
+        GroupAgreement(),
+        [
+            *TOGETHER,
+            *ring(1, 8, (1, 2))[:1],
+            *ring(2, 8, (1, 2))[:1],
+            see(A, (A,), (), (B,)),
+            see(B, (A,), (), (B,)),
+            end(B, False),
+            *ring(1, 8, (1, 2))[1:],
+            *ring(2, 8, (1, 2))[1:],
+            get(A, 7),
+            *ring(1, 12, (1, 2)),
+            *ring(2, 12, (1, 2)),
+        ],
+    ),
     ("all are real", NoGhosts(), TOGETHER),
     (
         "gone with its node",

@@ -596,3 +596,20 @@ def test_join_when_strangers_blame_each_others_friends_then_the_answers_end() ->
         ring.carry_out(target)
     assert not ring.wire
     assert all(len(ring.effects[n]) - before[n] < 50 for n in ring.machines)
+
+
+def test_leave_when_synchronisation_is_not_over_then_it_ends_first_and_nothing_spins() -> None:
+    ring = Ring(1)
+    ring.auto_sync = False
+    ring.form()
+    ring.machines[1]._queue.push(b"g", b"accepted before the change", safe=False)
+    ring.machines[1].submit(Leave(), ring.now)
+    ring.carry_out(1)
+    assert ring.machines[1].deadline() > ring.now
+    assert ring.send(1, b"part of the synchronisation") is Submitted.ACCEPTED
+    ring.machines[1].submit(SyncFinished(True, ring.machines[1].ring), ring.now)
+    ring.carry_out(1)
+    assert ring.send(1, b"too late") is Submitted.FULL
+    ring.run(lambda: any(isinstance(e, Left) for e in ring.events[1]), limit_ms=400)
+    texts = [text for _origin, text in ring.deliveries[1]]
+    assert texts == [b"part of the synchronisation", b"accepted before the change"]

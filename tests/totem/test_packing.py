@@ -172,3 +172,30 @@ def test_decode_prefix_when_cut_then_wire_error() -> None:
         with pytest.raises(WireError):
             pg.decode_prefix(prefix[:cut])
     assert pg.decode_prefix(prefix + b"x") == ([b"unisono"], len(prefix))
+
+
+def test_repeat_partial_when_a_message_was_begun_then_its_end_is_void_and_it_comes_whole() -> None:
+    queue = SendQueue(CAPACITY)
+    message = payload(1, 5000)
+    queue.push(b"a", message, safe=False)
+    queue.push(b"a", b"next", safe=False)
+    first = queue.next_packet()
+    assert first is not None
+    queue.repeat_partial()
+    packets = []
+    while (packet := queue.next_packet()) is not None:
+        packets.append(packet)
+    told = [bytes(text) for packet in packets for _, text in packet.complete]
+    assert told == [message, b"next"]
+    bodies = [b"".join(packet.pieces) for packet in packets]
+    assert texts(Assembler(), bodies) == [message, b"next"]
+    waited = Assembler()
+    assert texts(waited, [b"".join(first.pieces), *bodies]) == [message, message, b"next"]
+    assert queue.bytes_waiting == 0
+
+
+def test_repeat_partial_when_nothing_was_begun_then_nothing_changes() -> None:
+    queue = SendQueue(CAPACITY)
+    queue.push(b"a", b"whole", safe=False)
+    queue.repeat_partial()
+    assert texts(Assembler(), packets_of(queue)) == [b"whole"]

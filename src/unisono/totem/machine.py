@@ -148,7 +148,7 @@ class Totem(Membership):
 
     def has_room(self, payload_bytes: int) -> bool:
         """Whether a Multicast of that many bytes would be accepted now."""
-        return self._queue_in_use().has_room(payload_bytes)
+        return not self._is_closed() and self._queue_in_use().has_room(payload_bytes)
 
     # -- requests
     # -----------------------------------------------------------------------------------
@@ -156,7 +156,7 @@ class Totem(Membership):
     def _submit_multicast(self, request: Multicast, now: Nanos) -> Submitted:
         size = len(request.payload)
         queue = self._queue_in_use()
-        if self._leaving or size > MULTICAST_BYTES_MAX or not queue.has_room(size):
+        if self._is_closed() or size > MULTICAST_BYTES_MAX or not queue.has_room(size):
             self._mark(Mark.QUEUE_FULL, size)
             return Submitted.FULL
         waiting = bool(queue)
@@ -164,6 +164,10 @@ class Totem(Membership):
         if not waiting:
             self._ask_for_token(now)
         return Submitted.ACCEPTED
+
+    def _is_closed(self) -> bool:
+        """A leaver takes nothing new, except what ends a synchronisation: others wait for it."""
+        return self._leaving and not self._syncing
 
     def _finish_sync(self, request: SyncFinished, now: Nanos) -> None:
         self._delivery.sync_finished(request.ring)

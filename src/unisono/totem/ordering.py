@@ -356,8 +356,12 @@ class Ordering(RingState):
         members holds it at the representative once nothing was sent for seqno_unchanged_const
         rotations.
         """
-        if self._state is not State.OPERATIONAL or self._leaving:
+        if self._state is not State.OPERATIONAL:
             return 0
+        if self._leaving:
+            # Alone and with nothing to say yet, the token would only run in circles.
+            is_alone = len(self._members) == 1 and not self._queue_in_use()
+            return REST_FIRST_NS if is_alone else 0
         if self._slow:
             return PACE_NS
         if token.rtr and (self._fast() or self._settings.cancel_token_hold_on_retransmit):
@@ -373,7 +377,7 @@ class Ordering(RingState):
     def _rest_for(self, token: Token, store: RingStore) -> int:
         quiet = (
             not self._queue_in_use()
-            and store.aru == token.seq
+            and store.aru == token.seq == token.aru
             and token.backlog <= self._pbl
             and not seq_less(store.safe_point, store.safe_high)
         )

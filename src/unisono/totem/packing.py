@@ -73,13 +73,22 @@ class _Waiting:
 class SendQueue:
     """Messages that wait for the token, first in, first out; bounded in bytes."""
 
-    __slots__ = ("_capacity", "_fragment", "_offset", "_prefixes", "_waiting", "bytes_waiting")
+    __slots__ = (
+        "_capacity",
+        "_fragment",
+        "_is_void",
+        "_offset",
+        "_prefixes",
+        "_waiting",
+        "bytes_waiting",
+    )
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._waiting: deque[_Waiting] = deque()
         self._offset = 0
         self._fragment = 0
+        self._is_void = False
         self._prefixes: dict[bytes, bytes] = {}
         self.bytes_waiting = 0
 
@@ -108,6 +117,15 @@ class SendQueue:
         """Send the message that has begun to leave from its beginning again."""
         self._offset = 0
         self._fragment = 0
+        self._is_void = False
+
+    def repeat_partial(self) -> None:
+        """End the message that has begun to leave, as a part that nobody keeps; then send it whole.
+
+        Members forget the beginning with the ring it was sent on, but Corosync's go on waiting
+        for the end, and would take nothing else before it.
+        """
+        self._is_void = self._offset > 0
 
     def take_over(self, other: "SendQueue") -> None:
         """Append every message that waits in `other`, whole, and leave that one empty."""
@@ -140,11 +158,12 @@ class SendQueue:
             offset = self._offset
             rest = message.length - offset
             if rest + LENGTH_BYTES <= room and rest <= PART_BYTES_MAX:
-                waiting.popleft()
-                self.bytes_waiting -= len(message.payload) + MESSAGE_OVERHEAD_BYTES
-                self._offset = self._fragment = 0
-                complete.append((message.group, message.payload))
                 end = message.length
+                if not self._is_void:
+                    waiting.popleft()
+                    self.bytes_waiting -= len(message.payload) + MESSAGE_OVERHEAD_BYTES
+                    complete.append((message.group, message.payload))
+                self.restart_partial()
             elif lengths and (rest + LENGTH_BYTES <= capacity or room <= LENGTH_BYTES):
                 break
             else:

@@ -101,6 +101,10 @@ class Recovery(Ordering):
         assert isinstance(commit, CommitToken)
         self._mark(Mark.RECOVERY_STARTED, commit.ring.rep, commit.ring.seq)
         self._send_commit(commit, now)
+        # Should this attempt fail, the next begins with those who agreed on this one: a failed list
+        # of the past would be believed by them and answered in kind, without end.
+        self._proc = list(commit.addr)
+        self._failed = []
         self._recovery = RingStore(commit.ring)
         self._token_seq = SEQ_BEFORE_FIRST
         self._last_aru = 0
@@ -204,6 +208,7 @@ class Recovery(Ordering):
         self._regular = recovery
         self._recovery = None
         self._syncing = True
+        self._sync_queue.repeat_partial()
         self._deliver_ready()
 
     def _announce(

@@ -60,9 +60,12 @@ class GroupAgreement(Checker):
         if not changes:
             return
         if record.member not in record.members:
-            log = self._logs.get(record.who, {}).get(record.member)
-            if log is not None:
-                log.left = True
+            logs = self._logs.get(record.who, {})
+            if record.who not in self._synced:
+                # It went before the services agreed: it was no member of what follows.
+                logs.pop(record.member, None)
+            elif record.member in logs:
+                logs[record.member].left = True
 
     def _note(self, record: GroupDelivered | GroupViewed, event: Event) -> None:
         logs = self._logs.setdefault(record.who, {})
