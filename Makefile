@@ -45,7 +45,7 @@ format: $(VENV)/.unisono-dev
 	$(BIN)/ruff check --fix .
 
 test: setup
-	@$(BIN)/pytest -n $(WORKERS) --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/pytest -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
 
 sim: $(VENV)/.unisono-run
 	@$(BIN)/unisono-sim --seed $(FIRST) --seeds $(SEEDS) --nodes $(NODES) --jobs $(WORKERS)

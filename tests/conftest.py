@@ -28,15 +28,6 @@ settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 
 TESTS = Path(__file__).parent
-ALONE = {
-    "interop": "interop",
-    "executive": "daemons",
-    "cli": "daemons",
-    "transport": "transport",
-    "ipc": "ipc",
-}
-"""Folders whose tests run one after the other, and with which others: they share ports, or rings
-of theirs that compete for the machine's two cores would miss their time-outs."""
 INTEROP_SECONDS_MAX = 300
 THREAD_SECONDS_MAX = 2.0
 LOOP_TURNS_MAX = 50
@@ -71,8 +62,6 @@ def _why_left_out(item: pytest.Item) -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0] if TESTS in item.path.parents else ""
-        if folder in ALONE:
-            item.add_marker(pytest.mark.xdist_group(ALONE[folder]))
         if folder == "interop":
             item.add_marker(pytest.mark.interop)
             if not item.get_closest_marker("timeout"):
