@@ -242,6 +242,7 @@ def main() -> int:
     """Run everything; exit status 1 when the order differed anywhere."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="short rows, one run each")
+    parser.add_argument("--only", default="", help="rows whose name contains this, not saved")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--note", default="", help="kept with the results")
     parser.add_argument("--no-save", action="store_true", help="do not append to results.jsonl")
@@ -261,8 +262,9 @@ def main() -> int:
         used: Callable[[Client], Figures] = lambda c: memory(
             c, 100_000 if options.quick else 1_000_000
         )
-        resident = {clients[2].name: used(clients[2])}
-        found = compare(clients, list(rows(options.quick)), repeats)
+        resident = {} if options.only else {clients[2].name: used(clients[2])}
+        table = [row for row in rows(options.quick) if options.only in row.name]
+        found = compare(clients, table, repeats)
         resident["end of run"] = {
             client.name: [round(resident_mb(d.pid), 1) for d in client.lab.daemons.values()]
             for client in (clients[0], clients[2])
@@ -270,7 +272,7 @@ def main() -> int:
     print(json.dumps(resident, indent=1))
     record = facts | {"note": options.note, "repeats": repeats, "figures": found}
     record |= {"ratios": ratios(found), "memory": resident}
-    if not options.no_save:
+    if not (options.no_save or options.only):
         with RESULTS.open("a") as file:
             file.write(json.dumps(record) + "\n")
     return int(not all(cell["same"] for cells in found.values() for cell in cells.values()))

@@ -234,6 +234,25 @@ async def test_send_when_the_daemon_does_not_read_then_waits_and_goes_on(
             assert await messages(group, 200) == [payload] * 200
 
 
+@pytest.mark.parametrize("many", [True, False], ids=["send_many", "send"])
+async def test_send_when_one_a_turn_and_the_daemon_does_not_read_then_waits_too(
+    daemon: FakeDaemon, many: bool
+) -> None:
+    async with connect(daemon) as node, node.group("g") as group:
+        daemon.reading.clear()
+        payload = bytes(20_000)
+        sent = 0
+        with suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                while sent < 2_000:
+                    await (group.send_many([payload]) if many else group.send(payload))
+                    sent += 1
+                    await asyncio.sleep(0)
+        assert 0 < sent < 150
+        daemon.reading.set()
+        assert await messages(group, sent) == [payload] * sent
+
+
 async def test_send_when_cancelled_while_it_waits_then_the_stream_stays_whole(
     daemon: FakeDaemon,
 ) -> None:

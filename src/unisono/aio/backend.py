@@ -95,11 +95,12 @@ class NativeConnection(asyncio.Protocol):
         """Let the core queue something; alone with it where there are threads."""
         return do()
 
-    def flush_soon(self) -> None:
-        """Send everything at the end of this turn of the loop."""
+    def flush_soon(self) -> bool:
+        """Send everything at the end of this turn of the loop; False: wait in `flush` first."""
         if not self._due:
             self._due = True
             self._waiters.loop.call_soon(self._flush_all)
+        return not self._full
 
     async def flush(self, deadline: float | None = None) -> None:
         """Send what is complete; waits while too much is unsent. ConnectionLost."""
@@ -227,11 +228,12 @@ class QbConnection:
         """Let the core queue something; alone with it where there are threads."""
         return do()
 
-    def flush_soon(self) -> None:
+    def flush_soon(self) -> bool:
         """Send at the end of this turn of the loop; what finds no room, a little later."""
         if not self._due:
             self._due = True
             self._waiters.loop.call_soon(self._send_some)
+        return True
 
     async def flush(self, deadline: float | None = None) -> None:
         """Send everything, and wait for the replies to what has one. ConnectionLost, TIMEOUT."""

@@ -161,9 +161,7 @@ class Group:
         if connection is None:
             return
         try:
-            if added is Added.FIRST:
-                connection.flush_soon()
-            else:
+            if added is Added.FULL or not connection.flush_soon():
                 await connection.flush()
         except ConnectionLost:
             await self._recover(connection)

@@ -64,9 +64,10 @@ class Connection(ABC):
         with self._writing:
             return self.core.add_many(payloads, start, safe)
 
-    def flush_soon(self) -> None:
+    def flush_soon(self) -> bool:
         """Send everything now: a blocking program has no later."""
         self.flush()
+        return True
 
     def flush(self, deadline: float | None = None) -> None:
         """Send everything. ConnectionLost, TIMEOUT."""

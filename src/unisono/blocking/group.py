@@ -162,9 +162,7 @@ class Group:
         if connection is None:
             return
         try:
-            if added is Added.FIRST:
-                connection.flush_soon()
-            else:
+            if added is Added.FULL or not connection.flush_soon():
                 connection.flush()
         except ConnectionLost:
             self._recover(connection)

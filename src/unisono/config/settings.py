@@ -10,9 +10,9 @@ from unisono.base.ids import MS, NodeId
 
 UDPU: Final = "udpu"
 UDP: Final = "udp"
-NATIVE_WINDOW_SIZE: Final = 256
-NATIVE_MAX_MESSAGES: Final = 128
-"""A window of full datagrams (350 kB) is well below the receive buffers that members ask for."""
+NATIVE_WINDOW_SIZE: Final = 512
+NATIVE_MAX_MESSAGES: Final = 256
+"""A window of full datagrams (750 kB) is below the receive buffers that members ask for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ Keeps:       each drained list is followed to its end, and what comes of it too,
 """
 
 import asyncio
+import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from unisono.base.clients import (
     ClientConnected,
@@ -46,6 +47,12 @@ from unisono.transport.port import Transport
 
 PACE_CHECK_SECONDS = 0.005
 """How often the clients' unread output is looked at while it holds the ring."""
+IDLE_NS: Final = 1_000_000
+"""After this long without a message of ours, our client's wake-up comes before the other nodes'.
+
+The kernel tends to wake a client on the processor of its daemon, where it would wait for our
+datagrams to leave, and behind the daemons of this host that those wake.
+"""
 
 
 class Turn:
@@ -53,8 +60,8 @@ class Turn:
 
     __slots__ = (
         "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left",
-        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_stopped",
-        "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
+        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_sent_ns",
+        "_stopped", "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -89,6 +96,7 @@ class Turn:
         self._turn_due = False
         self._engine_fed = False
         self._notified = False
+        self._sent_ns = 0
         self._stopped = False
         self._left: tuple[NodeId, ...] = ()
         self._view: ConfigurationChanged | None = None
@@ -276,7 +284,9 @@ class Turn:
     def _on_send_all(self, effect: SendAll, now: Nanos) -> None:
         if self._engine_fed:  # own delivery first: clients run while we talk to the kernel
             self._drain_engine(now)
-            self._doors.flush()
+            if self._doors.flush() and now - self._sent_ns > IDLE_NS:
+                os.sched_yield()
+        self._sent_ns = now
         self.transport.send_all(effect.datagrams)
 
     def _on_store(self, effect: StoreRingSeq, _now: Nanos) -> None:
