@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from multiprocessing import get_context
 
 from unisono.base.ids import SECOND
-from unisono.sim.run import STACKS, Outcome, Request, run_seed
+from unisono.sim.plan import STACKS
+from unisono.sim.run import Outcome, Request, run_seed
 from unisono.sim.trace import Record, format_record
 
 LAST_LINES_SHOWN = 40

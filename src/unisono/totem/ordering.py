@@ -321,8 +321,7 @@ class Ordering(RingState):
         self._failed.append(self._me)
         return True
 
-    # -- passing on, holding, resting
-    # ---------------------------------------------------------------
+    # -- passing on, holding, resting ----------------------------------------------------------
 
     def _pass_on(self, token: Token, store: RingStore, now: Nanos) -> None:
         keep = self._keep_for(token, store)

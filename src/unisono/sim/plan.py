@@ -1,0 +1,121 @@
+"""Plan: everything that a seed decides, drawn before anything happens.
+
+Speaks:      `draw_plan(Request) -> Plan`; frozen data that can be printed, cut down and run again.
+Keeps:       equal requests give equal plans; a run throws no dice but the network's.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Final
+
+from unisono.base.ids import MS, NodeId
+from unisono.config.settings import RingSettings
+from unisono.sim.cluster import ring_settings
+from unisono.sim.faults import Fault, Storm, plan_faults
+from unisono.sim.network import NetworkOptions
+from unisono.sim.workload import ClientAction, Message, plan_clients, plan_messages
+
+NODES_DRAWN_MAX: Final = 8
+RING: Final = "ring"
+SERVICES: Final = "services"
+STACKS: Final = (RING, RING, SERVICES)
+"""The ring with the least above it, or with the services and their clients."""
+LATE_START_CHANCE: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to run: `nodes` 0 draws the number from the seed."""
+
+    seed: int
+    nodes: int = 0
+    stack: str = ""
+    """What stands above the ring, one of STACKS; empty draws it from the seed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run as data; times are virtual nanoseconds."""
+
+    seed: int
+    nodes: tuple[NodeId, ...]
+    stack: str
+    is_native: bool
+    """Whether the ring alone (stack RING) counts all members as Unisono."""
+    votequorum: bool
+    settings: RingSettings
+    quiet: NetworkOptions
+    """The network before and after the storm."""
+    length_ns: int
+    starts: tuple[tuple[int, NodeId], ...]
+    faults: tuple[Fault, ...]
+    messages: tuple[Message, ...]
+    """What applications send, with stack RING."""
+    actions: tuple[ClientAction, ...]
+    """What clients do, with stack SERVICES."""
+
+
+def draw_plan(request: Request) -> Plan:
+    """The plan of one seed."""
+    random = Random(f"{request.seed}/plan")
+    nodes = _draw_nodes(random, request.nodes)
+    quiet = NetworkOptions(
+        delay_min_ns=random.choice((20_000, 50_000, 300_000)),
+        delay_mean_ns=random.choice((10_000, 50_000, 300_000)),
+    )
+    settings = _draw_settings(random)
+    drawn = random.choice(STACKS)
+    stack = request.stack or drawn
+    is_native, votequorum = random.random() < 0.7, random.random() < 0.5
+    length = random.randint(2, 30) * settings.token_timeout_ns
+    starts = tuple((_draw_start(random, length), node) for node in nodes)
+    storm = Storm(nodes, length, settings.token_timeout_ns, settings.consensus_ns, quiet)
+    faults = tuple(fault for fault in plan_faults(random, storm) if fault.time < length)
+    moments = [fault.time for fault in faults]
+    messages: Sequence[Message] = ()
+    actions: Sequence[ClientAction] = ()
+    if stack == SERVICES:
+        actions = plan_clients(random, nodes, length, moments)
+    else:
+        messages = plan_messages(random, nodes, length, moments)
+    return Plan(
+        seed=request.seed,
+        nodes=tuple(nodes),
+        stack=stack,
+        is_native=is_native,
+        votequorum=votequorum,
+        settings=settings,
+        quiet=quiet,
+        length_ns=length,
+        starts=starts,
+        faults=faults,
+        messages=tuple(messages),
+        actions=tuple(actions),
+    )
+
+
+def _draw_nodes(random: Random, count: int) -> list[NodeId]:
+    drawn = random.randint(1, NODES_DRAWN_MAX)
+    count = count or drawn
+    if random.random() < 0.2:
+        return [NodeId(number) for number in random.sample(range(1, 1 << 31), count)]
+    return [NodeId(number) for number in range(1, count + 1)]
+
+
+def _draw_settings(random: Random) -> RingSettings:
+    """Mostly what Corosync uses, sometimes the edges."""
+    return replace(
+        ring_settings(random.choice((200, 300, 500, 1000))),
+        window_size=random.choice((50, 50, 50, 10)),
+        max_messages=random.choice((17, 17, 17, 3)),
+        miss_count_const=random.choice((5, 5, 1)),
+        fail_recv_const=random.choice((2500, 2500, 50)),
+        send_join_ns=random.choice((0, 0, 20 * MS)),
+        cancel_token_hold_on_retransmit=random.random() < 0.3,
+    )
+
+
+def _draw_start(random: Random, length: int) -> int:
+    late = random.random() < LATE_START_CHANCE
+    return random.randrange(length) if late else random.randrange(50 * MS)
