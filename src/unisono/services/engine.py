@@ -126,7 +126,6 @@ class Engine:
             gone = self._clients.pop(request.client, None)
             if gone is not None:
                 gone.gone()
-                self._cluster.mark(Mark.CLIENT_GONE, request.client)
         return Submitted.ACCEPTED
 
     def expire(self, now: Nanos) -> None:
@@ -257,10 +256,8 @@ class Engine:
         assert request.client not in self._clients, "a client number is never used again"
         connector = self._connectors[request.service]
         self._clients[request.client] = connector(request.client, request.credentials)
-        self._cluster.mark(Mark.CLIENT_CONNECTED, request.client, request.service)
 
     def _disconnect(self, client: ClientId, reason: str) -> None:
-        self._cluster.mark(Mark.CLIENT_MALFORMED, client, 0, reason)
         self._cluster.effects.append(Disconnect(client, reason))
 
 
