@@ -10,6 +10,7 @@ Keeps:       a request counts only if the kernel says that its sender has the us
 import os
 import socket
 from contextlib import suppress
+from typing import Final
 
 from unisono.base.clients import Credentials
 from unisono.base.ids import ClientId
@@ -21,6 +22,9 @@ from unisono.ipc.shm import REQUESTS_PER_TURN_MAX
 from unisono.linux.credentials import pass_credentials, receive_with_credentials
 from unisono.wire.ipc import qb
 from unisono.wire.ipc.shm import CONTROL, CONTROL_FLOW_AT, FLOW_CRITICAL, FLOW_OPEN
+
+REQUEST_BYTES_PER_TURN_MAX: Final = 1024 * 1024
+"""A client may write while it is read: others, and what it is sent itself, have their turn, too."""
 
 
 class SocketConnection(QbConnection):
@@ -170,28 +174,31 @@ class SocketConnection(QbConnection):
     def _on_request(self) -> None:
         self.owner.begin_turn()
         try:
+            budget = REQUEST_BYTES_PER_TURN_MAX
             for _ in range(REQUESTS_PER_TURN_MAX):
-                if not self._take_request():
+                taken = self._take_request()
+                budget -= taken
+                if not taken or budget <= 0:
                     break
         finally:
             self.owner.flush()
 
-    def _take_request(self) -> bool:
-        """Take one datagram; False when there is none, or no more may be taken now."""
+    def _take_request(self) -> int:
+        """Take one datagram; its bytes, 0 when there is none, or no more may be taken now."""
         if not self.alive or self.owner.paused:
-            return False
+            return 0
         try:
             data, sender = receive_with_credentials(self._request, self.message_bytes_max)
         except BlockingIOError:
-            return False
+            return 0
         except OSError as reason:
             self.fail(Mark.CLIENT_GONE, str(reason))
-            return False
+            return 0
         if not self._is_from_client(sender):
             self.owner.mark(Mark.CLIENT_FOREIGN_DATAGRAM, self, "")
         elif self._heard or self._connect_back():
             self.submit(memoryview(data))
-        return True
+        return max(1, len(data))
 
     def _is_from_client(self, sender: Credentials | None) -> bool:
         mine = self.credentials
