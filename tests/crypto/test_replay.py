@@ -1,0 +1,34 @@
+"""The replay window against a set that remembers everything."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from unisono.crypto.replay import Window
+
+SIZE = 64
+
+
+@given(st.lists(st.one_of(st.integers(0, 300), st.integers(0, 2**64 - 1)), max_size=200))
+def test_window_when_fed_anything_then_nothing_twice_and_nothing_older(counters: list[int]) -> None:
+    window, seen, top = Window(SIZE), set[int](), -1
+    for counter in counters:
+        expected = counter not in seen and counter > top - SIZE
+        assert window.accept(counter) is expected
+        seen.add(counter)
+        top = max(top, counter)
+
+
+def test_window_when_the_last_of_it_comes_late_then_accepted_once() -> None:
+    window = Window(SIZE)
+    assert window.accept(SIZE - 1)
+    assert window.accept(0)
+    assert not window.accept(0)
+    assert window.accept(SIZE)
+    assert not window.accept(0)
+
+
+def test_window_when_a_counter_is_huge_then_costs_no_memory() -> None:
+    window = Window(SIZE)
+    assert window.accept(2**64 - 1)
+    assert window.accept(2**64 - SIZE)
+    assert not window.accept(5)
