@@ -1,0 +1,127 @@
+"""`unisono keygen`: a new authkey, and the fingerprint by which people compare it."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from unisono.base.errors import UsageError
+from unisono.base.limits import CONFIG_BYTES_MAX
+from unisono.config.document import read_document
+from unisono.config.environment import Subject, choose
+from unisono.config.grammar import parse
+from unisono.config.problems import Report
+from unisono.crypto.keys import AUTHKEY_BYTES_MAX, AUTHKEY_BYTES_MIN, derive
+from unisono.linux.key_file import write_key_file
+
+KEY_BYTES_DEFAULT: Final = 256
+EXIT_BAD_OPTION: Final = 1
+EXIT_NOT_CREATED: Final = 2
+EXIT_NOT_WRITTEN: Final = 4
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with corosync-keygen's status for a wrong option."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # it does not return
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_BAD_OPTION, f"{self.prog}: {message}\n")
+
+
+def _size(text: str) -> int:
+    allowed = f"{AUTHKEY_BYTES_MIN} to {AUTHKEY_BYTES_MAX}"
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"found {text}; allowed: {allowed}")
+    if not AUTHKEY_BYTES_MIN <= int(text) <= AUTHKEY_BYTES_MAX:
+        raise argparse.ArgumentTypeError(f"found {text}; allowed: {allowed}")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="unisono keygen",
+        description="Make the key that every node of a cluster holds, readable by its owner only. "
+        "Exit status 0; 1 bad option or source, 2 the file cannot be made, 4 or written.",
+    )
+    parser.add_argument("-k", "--key-file", type=Path, metavar="FILE", help="where the key goes")
+    parser.add_argument(
+        "-s",
+        "--size",
+        type=_size,
+        default=KEY_BYTES_DEFAULT,
+        metavar="BYTES",
+        help=f"{AUTHKEY_BYTES_MIN} to {AUTHKEY_BYTES_MAX} (default {KEY_BYTES_DEFAULT})",
+    )
+    parser.add_argument(
+        "-r", "--random-file", type=Path, metavar="FILE", help="take the bytes from here"
+    )
+    parser.add_argument("-l", "--less-secure", action="store_true", help="accepted, does nothing")
+    parser.add_argument(
+        "-c", "--config", type=Path, metavar="FILE", help="configuration that names the cluster"
+    )
+    parser.add_argument("--cluster", metavar="NAME", help="the cluster's name, without a file")
+    parser.add_argument("--force", action="store_true", help="replace a key that exists")
+    return parser
+
+
+def cluster_name(file: Path) -> str | None:
+    """`totem.cluster_name` of a configuration, faults elsewhere in it aside; None without one."""
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(CONFIG_BYTES_MAX + 1)
+    except OSError:
+        return None
+    document = read_document(parse(text, str(file)), Report(str(file)))
+    return document.section("totem").text("cluster_name")
+
+
+def _take(source: Path | None, size: int) -> bytes:
+    """`size` bytes of `source`, else of the kernel. OSError; UsageError when there are too few."""
+    if source is None:
+        return os.urandom(size)
+    with source.open("rb") as stream:
+        key = stream.read(size)
+    if len(key) < size:
+        raise UsageError(f"{source} has only {len(key)} of {size} bytes")
+    return key
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Make the key; its exit status is corosync-keygen's."""
+    options = _parser().parse_args(arguments)
+    environ = os.environ
+    path = Path(
+        choose(Subject.KEY_FILE, environ, argument=_text(options.key_file)).path,
+    )
+    config = Path(choose(Subject.MAIN_FILE, environ, argument=_text(options.config)).path)
+    try:
+        key = _take(options.random_file, options.size)
+    except (OSError, UsageError) as error:
+        print(f"unisono keygen: no key: {error}", file=sys.stderr)
+        return EXIT_BAD_OPTION
+    try:
+        write_key_file(path, key, replace=options.force)
+    except FileExistsError:
+        print(
+            f"unisono keygen: {path} exists; a new key there would cut this node off from nodes "
+            "that hold the old one. With --force it is replaced.",
+            file=sys.stderr,
+        )
+        return EXIT_NOT_CREATED
+    except OSError as error:
+        print(f"unisono keygen: cannot write {path}: {error.strerror}", file=sys.stderr)
+        return EXIT_NOT_WRITTEN if path.parent.is_dir() else EXIT_NOT_CREATED
+    print(f"wrote {options.size} bytes to {path}, mode 0400")
+    name = options.cluster if options.cluster is not None else cluster_name(config)
+    if name is None:
+        print(f"fingerprint: depends on the cluster's name; {config} has none, give --cluster NAME")
+    else:
+        print(f"fingerprint in cluster {name!r}: {derive(key, name).fingerprint}")
+    print("copy it to every node over a safe way (scp -p), and keep it from everybody else")
+    return 0
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
