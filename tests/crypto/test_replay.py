@@ -32,3 +32,11 @@ def test_window_when_a_counter_is_huge_then_costs_no_memory() -> None:
     assert window.accept(2**64 - 1)
     assert window.accept(2**64 - SIZE)
     assert not window.accept(5)
+
+
+@given(start=st.integers(1, 1000), back=st.integers(1, 200))
+def test_window_when_it_starts_late_then_nothing_before_is_accepted(start: int, back: int) -> None:
+    window = Window(SIZE, start)
+    assert not window.accept(max(0, start - back))
+    assert window.accept(start)
+    assert not window.accept(start)

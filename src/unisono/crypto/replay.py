@@ -1,6 +1,6 @@
 """Replay: which counters of one sender have been seen, in a window that slides with the highest.
 
-Speaks:      `Window(size).accept(counter) -> bool`.
+Speaks:      `Window(size, start).accept(counter) -> bool`.
 Counterpart: RFC 6479; knet's defragmentation window, which any forged number resets.
 Keeps:       a counter is accepted once; one that fell out of the window never. Ask only after the
              packet has proved to be authentic.
@@ -12,11 +12,12 @@ class Window:
 
     __slots__ = ("_bits", "_mask", "_size", "_top")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, start: int = 0) -> None:
+        """Counters below `start` count as seen: they belong to a time before the window."""
         self._size = size
         self._mask = (1 << size) - 1
-        self._top = -1
-        self._bits = 0
+        self._top = start - 1
+        self._bits = self._mask if start else 0
         """Bit n stands for the counter n below the highest."""
 
     def accept(self, counter: int) -> bool:
