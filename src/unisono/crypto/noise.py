@@ -89,6 +89,13 @@ class Handshake:
         if statics is not None:
             self._know(statics)
 
+    def copy(self) -> "Handshake":
+        """The same state once more: a message that may be forged is read by a copy."""
+        twin = Handshake.__new__(Handshake)
+        for name in self.__slots__:
+            setattr(twin, name, getattr(self, name))
+        return twin
+
     # -- messages ----------------------------------------------------------------------------------
 
     def write(self, ephemeral: bytes, payload: bytes) -> bytes:
