@@ -4,6 +4,7 @@
 #   make check    format, lint, types, layers, spelling, tidy tests: under a minute
 #   make test     the whole suite (as root also beside real Corosync daemons)
 #   make sim      the ring in the simulator, SEEDS seeds from FIRST on
+#   make mutants  plant every known small bug, find the seed at which a checker notices it
 #   make bench    speed beside Corosync, by hand, on a quiet machine
 #   make docs     the documentation, warnings are errors, examples are run
 #   make rewrite  write every generated file again
@@ -19,10 +20,11 @@ WORKERS ?= 2
 PYTEST_ARGS ?=
 DEMO_ARGS ?=
 BENCH_ARGS ?=
+MUTANTS ?=
 
 export PYTHONDONTWRITEBYTECODE ?=
 
-.PHONY: setup demo check format test sim bench docs rewrite all clean
+.PHONY: setup demo check format test sim mutants bench docs rewrite all clean
 .NOTPARALLEL:
 
 $(VENV)/.unisono-run: pyproject.toml constraints/dev.txt tools/setup.sh
@@ -49,6 +51,9 @@ test: setup
 
 sim: $(VENV)/.unisono-run
 	@$(BIN)/unisono-sim --seed $(FIRST) --seeds $(SEEDS) --nodes $(NODES) --jobs $(WORKERS)
+
+mutants: $(VENV)/.unisono-dev
+	@$(BIN)/python -m tests.mutants --jobs $(WORKERS) $(MUTANTS)
 
 bench: setup
 	@$(BIN)/python -m bench $(BENCH_ARGS)

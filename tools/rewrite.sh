@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=${BIN:-.venv/bin}
 
-for generated in generate_blocking generate_map draw_states generate_configuration; do
+for generated in generate_blocking generate_map draw_states generate_configuration generate_scenarios \
+  generate_properties; do
   "$bin/python" "tools/$generated.py"
 done
 if compgen -G "tests/scenarios/*.txt" >/dev/null; then

@@ -23,6 +23,7 @@ from unisono.sim.trace import (
     Calmed,
     Crashed,
     Delivered,
+    Fact,
     Installed,
     Measured,
     Process,
@@ -88,11 +89,14 @@ def entering(
     return Installed(time, p(node, life), True, ring, tuple(map(NodeId, members)), (), joined)
 
 
-def judge(checker: Checker, records: Sequence[Record]) -> None:
+def judge(checker: Checker, records: Sequence[Record | Fact]) -> None:
     trace = Trace()
     checker.attach(trace)
     for record in records:
-        trace.add(record)
+        if isinstance(record, tuple):
+            trace.tell(record)
+        else:
+            trace.add(record)
     checker.conclude(0)
 
 
@@ -257,7 +261,6 @@ BROKEN: list[tuple[str, Checker, list[Record]]] = [
         UniqueViews(),
         [boot(1), *view(1, R2, (1,), ()), crash(1), boot(1, 2, 5)],
     ),
-    ("a view without oneself", UniqueViews(), [*view(2, R1, (1,), ())]),
     ("no transitional view", TransitionalViews(), [entering(1, R1, (1,), ())]),
     (
         "two transitional views",
@@ -387,11 +390,3 @@ def test_checker_when_its_property_is_broken_then_fires(
     with pytest.raises(Violation) as caught:
         judge(checker, records)
     assert caught.value.name == checker.name
-
-
-def test_every_checker_has_a_legal_and_a_broken_trace() -> None:
-    from unisono.sim.checkers import ring_checkers
-
-    names = {checker.name for checker in ring_checkers()}
-    assert {checker.name for _, checker, _ in LEGAL} == names
-    assert {checker.name for _, checker, _ in BROKEN} == names

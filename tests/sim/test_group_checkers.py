@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from unisono.base.ids import NodeId
-from unisono.sim.checkers import Checker, Violation, group_checkers
+from unisono.sim.checkers import Checker, Violation
 from unisono.sim.checkers.group_agreement import GroupAgreement
 from unisono.sim.checkers.group_integrity import GroupIntegrity
 from unisono.sim.checkers.no_ghosts import NoGhosts
@@ -194,9 +194,3 @@ def test_group_checker_when_its_property_is_broken_then_fires(
     with pytest.raises(Violation) as caught:
         judge(checker, records)
     assert caught.value.name == checker.name
-
-
-def test_every_group_checker_has_a_legal_and_a_broken_trace() -> None:
-    names = {checker.name for checker in group_checkers()}
-    assert {checker.name for _, checker, _ in LEGAL} == names
-    assert {checker.name for _, checker, _ in BROKEN} == names

@@ -21,7 +21,7 @@ def test_scenario_when_run_then_gives_its_output(path: Path) -> None:
 
 
 def test_scenarios_when_listed_then_there_are_some_and_each_begins_with_words() -> None:
-    assert len(SCENARIOS) >= 15
+    assert len(SCENARIOS) >= 75
     for path in SCENARIOS:
         assert path.read_text().startswith("# "), f"{path.name}: say what is shown"
 

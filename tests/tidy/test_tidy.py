@@ -18,7 +18,14 @@ REASON_CHARS_MIN = 8
 HOMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers"}
 """Names for functions whose home nobody looked for."""
 LABELS = ("Speaks:", "Counterpart:", "Keeps:", "Never:")
-GENERATORS = ("generate_blocking", "generate_map", "draw_states", "generate_configuration")
+GENERATORS = (
+    "generate_blocking",
+    "generate_map",
+    "draw_states",
+    "generate_configuration",
+    "generate_scenarios",
+    "generate_properties",
+)
 
 # Assembled from parts, so that this file does not contain what it looks for.
 WORKPLACE = re.compile(

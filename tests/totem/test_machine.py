@@ -22,7 +22,7 @@ from unisono.base.group import (
     SyncFinished,
 )
 from unisono.base.ids import MS, NodeId, RingId, RingSeq
-from unisono.base.limits import MULTICAST_BYTES_MAX
+from unisono.base.limits import MULTICAST_BYTES_MAX, RING_SEQ_STEP_MAX, RING_SEQ_TRUSTED_MAX
 from unisono.base.marks import Mark
 from unisono.totem import TABLE, Input, Start, State, Totem
 from unisono.wire.ring import srp
@@ -495,12 +495,14 @@ def test_known_when_a_stranger_is_not_listed_then_it_cannot_join() -> None:
     assert ring.marked(1, Mark.NODE_UNKNOWN) == 1
 
 
-def test_ring_seq_when_a_join_jumps_too_far_then_refused() -> None:
+def test_ring_seq_when_a_join_claims_an_absurd_one_then_followed_in_steps_only() -> None:
     ring = Ring(2)
     ring.form()
-    ring.hand(1, srp.encode_join(Join(NodeId(3), [NodeId(3)], [], RingSeq(1 << 60))))
-    assert ring.machines[1].state is State.OPERATIONAL
-    assert ring.marked(1, Mark.RING_SEQ_JUMP_REFUSED) == 1
+    ring.hand(1, srp.encode_join(Join(NodeId(3), [NodeId(3)], [], RingSeq((1 << 64) - 1))))
+    assert ring.marked(1, Mark.RING_SEQ_CLAMPED) == 1
+    assert ring.machines[1]._token_ring_seq == RING_SEQ_TRUSTED_MAX
+    ring.hand(1, srp.encode_join(Join(NodeId(3), [NodeId(3)], [], RingSeq((1 << 64) - 1))))
+    assert ring.machines[1]._token_ring_seq == RING_SEQ_TRUSTED_MAX + RING_SEQ_STEP_MAX
 
 
 @pytest.mark.parametrize("state", list(State))

@@ -1,7 +1,7 @@
 """asyncio under the shared source: connections, lock, sleep and clock.
 
 Keeps:       a reader that does not read stops the socket, not the memory; nothing is polled but
-             libqb's replies, for which there is nothing to wait on.
+             libqb's replies, for which there is nothing to wait on; the loop's clock is the clock.
 See:         `unisono.blocking.backend` offers the same names to the generated twin.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from time import monotonic as now
+from contextvars import ContextVar
 from typing import Final, TypeAlias, TypeVar, cast
 
 from unisono.base.errors import ClusterError, ConnectionLost, CsError, WireError
@@ -39,6 +39,11 @@ _EVENTS_PER_TURN_MAX: Final = 256
 _PAUSE_SECONDS_MIN: Final = 0.0002
 _PAUSE_SECONDS_MAX: Final = 0.01
 """libqb wakes nobody for a reply, nor for room to send: one looks at growing intervals."""
+
+
+def now() -> float:
+    """Seconds of the running loop's clock: monotonic, and virtual where the loop is."""
+    return asyncio.get_running_loop().time()
 
 
 class _Waiters:
@@ -369,10 +374,17 @@ class QbConnection:
 
 
 Connection: TypeAlias = NativeConnection | QbConnection
+opener: Final[ContextVar[Callable[[Endpoint], Awaitable[Connection]] | None]] = ContextVar(
+    "unisono_opener", default=None
+)
+"""Connects instead of the kernel, where daemons are simulated; ConnectionLost as from a socket."""
 
 
 async def open_native(endpoint: Endpoint) -> Connection:
     """Connect to our daemon's native stream. Errors of `connect_stream`."""
+    connect = opener.get()
+    if connect is not None:
+        return await connect(endpoint)
     stream = connect_stream(endpoint)
     try:
         loop = asyncio.get_running_loop()
@@ -385,6 +397,9 @@ async def open_native(endpoint: Endpoint) -> Connection:
 
 async def open_qb(endpoint: Endpoint, deadline: float) -> Connection:
     """Connect to the CPG service. libqb's handshake blocks, so a thread does it and ends."""
+    connect = opener.get()
+    if connect is not None:
+        return await connect(endpoint)
     timeout = max(deadline - now(), 0.001)
     executor = ThreadPoolExecutor(1, "unisono-connect")
     attempt = executor.submit(qb_client.connect, endpoint, timeout_seconds=timeout)

@@ -23,8 +23,10 @@ MULTICAST_BYTES_MAX: Final = MIB + 64 * KIB
 """Largest process-group message: Corosync's assembly buffer."""
 SEND_QUEUE_BYTES_MAX: Final = 4 * MIB
 """totempg's send queue, in bytes of packets (MESSAGE_QUEUE_MAX * net_mtu)."""
-RING_SEQ_JUMP_MAX: Final = 1 << 32
-"""Largest jump of the ring sequence that a join may ask for (ours)."""
+RING_SEQ_TRUSTED_MAX: Final = 1 << 48
+"""A ring sequence up to here is believed at once: rings never get so far by themselves (ours)."""
+RING_SEQ_STEP_MAX: Final = 1 << 32
+"""Beyond it, one message raises the ring sequence by this much at most (ours)."""
 SELF_DELIVERY_ROUNDS_MAX: Final = 64
 """Datagrams that a machine sends itself within one call (ours)."""
 

@@ -43,8 +43,8 @@ LINES: Final[dict[Mark, Line]] = {
     Mark.TOKEN_FOREIGN_RING: Line(_DEBUG, "TOTEM", "Token of another ring from {a} dropped"),
     Mark.TOKEN_DISCARDED: Line(_DEBUG, "TOTEM", "Token from {a} dropped while no ring is formed"),
     Mark.JOIN_IGNORED: Line(_DEBUG, "TOTEM", "Stale join message from {a} ignored"),
-    Mark.RING_SEQ_JUMP_REFUSED: Line(
-        _WARNING, "TOTEM", "Join message from {a} asks for an impossible ring sequence {b:#x}"
+    Mark.RING_SEQ_CLAMPED: Line(
+        _WARNING, "TOTEM", "Join or commit message of {a} claims an absurd ring sequence {b:#x}"
     ),
     Mark.PACKET_MALFORMED: Line(_WARNING, "TOTEM", "Malformed packet from {a} dropped: {text}"),
     Mark.FRAGMENT_ORPHANED: Line(_DEBUG, "TOTEM", "Fragment from {a} without a beginning dropped"),

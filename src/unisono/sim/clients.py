@@ -25,14 +25,18 @@ from unisono.base.ids import ClientId, NodeId, Pid
 from unisono.config.settings import NodeSettings, QuorumSettings, Settings, TransportSettings
 from unisono.sim import trace
 from unisono.sim.checkers import Violation
-from unisono.sim.messages import key_of
+from unisono.sim.messages import Mint, key_of
 from unisono.sim.node import SimulatedNode, Waiting
+from unisono.sim.workload import ClientAction
 from unisono.wire import native
 from unisono.wire.block import decode_block, encode_block
 from unisono.wire.ipc import cpg
 from unisono.wire.ipc.qb import decode_status, message_id
 
 _FIRST_PID: Final = 1_000
+UNREAD_BYTES_SLOW: Final = 32 * 1024
+"""Unread bytes of one client above which the daemon slows the ring down: far below what it allows
+(CLIENT_OUTPUT_BYTES_SLOW), because runs are short."""
 
 
 def engine_settings(
@@ -65,6 +69,8 @@ class SimulatedClient:
         self.is_native = is_native
         self.joined = False
         self.leaving = False
+        self.dozing = False
+        self.unread_bytes = 0
         self._desk = desk
         self._pieces: dict[trace.Member, list[bytes]] = {}
         self._unsent: deque[tuple[list[bytes], bool]] = deque()
@@ -84,7 +90,7 @@ class SimulatedClient:
         """Send to the group: one block natively, one request each through libcpg."""
         if self.leaving:
             return
-        if not self.joined:
+        if not self.joined or self.dozing:
             self._unsent.append((payloads, safe))
         elif self.is_native:
             frame = native.encode_send(encode_block(payloads), safe=safe)
@@ -93,6 +99,21 @@ class SimulatedClient:
             guarantee = cpg.GUARANTEE_SAFE if safe else cpg.GUARANTEE_AGREED
             for payload in payloads:
                 self._request(cpg.encode_mcast(payload, guarantee), [payload], safe)
+
+    def doze(self, nanoseconds: int) -> None:
+        """Do not read for so long; what the daemon writes meanwhile stays in the socket."""
+        if not self.dozing:
+            self.dozing = True
+            self._desk.call_later(nanoseconds, self.wake)
+
+    def wake(self) -> None:
+        """Read what has come, and go on; the dead do not wake."""
+        if not self.dozing or self.number not in self._desk.clients:
+            return
+        self.dozing = False
+        self.unread_bytes = 0
+        self._desk.look_at_readers()
+        self._send_unsent()
 
     def leave(self) -> None:
         """Leave the group, then go."""
@@ -176,11 +197,14 @@ class SimulatedClient:
         self._desk.viewed(self, now, _with_reasons(joined), _with_reasons(left))
         if self.member in now and not self.joined:
             self.joined = True
-            while self._unsent:
-                payloads, safe = self._unsent.popleft()
-                self.send(payloads, safe=safe)
+            self._send_unsent()
         elif self.leaving and self.member not in now:
             self._desk.end(self, died=False)
+
+    def _send_unsent(self) -> None:
+        while self._unsent and self.joined and not self.dozing:
+            payloads, safe = self._unsent.popleft()
+            self.send(payloads, safe=safe)
 
 
 def _with_reasons(
@@ -197,6 +221,7 @@ class ClientDesk:
         self._numbers = count(1)
         self._pids = count(_FIRST_PID)
         self.clients: dict[ClientId, SimulatedClient] = {}
+        self._is_slow = False
         node.desk = self
 
     @property
@@ -227,6 +252,30 @@ class ClientDesk:
         self._node.withdraw(client.number)
         self.end(client, died=True)
 
+    def do(self, action: ClientAction, mint: Mint) -> None:
+        """One step of a plan."""
+        client = self.pick(action.choice)
+        if action.verb == "open":
+            self.open(action.group, is_native=action.is_native)
+        elif client is None:
+            return
+        elif action.verb in ("send", "die_sending"):
+            client.send([mint.make(size) for size in action.sizes], safe=action.safe)
+            if action.verb == "die_sending":
+                self.die(client)
+        elif action.verb == "doze":
+            client.doze(action.doze_ns)
+        elif action.verb == "leave":
+            client.leave()
+        else:
+            self.die(client)
+
+    def wake_all(self) -> None:
+        """Everybody reads again."""
+        for client in list(self.clients.values()):
+            if client.dozing:
+                client.wake()
+
     # -- for the clients --------------------------------------------------------------------------
 
     def ask(
@@ -242,6 +291,7 @@ class ClientDesk:
                 trace.ClientEnded(self.now, self._node.who, client.member, client.group, died)
             )
             self._node.tell(ClientGone(client.number))
+            self.look_at_readers()
 
     def sent(self, client: SimulatedClient, key: int, safe: bool) -> None:
         """The daemon read a message."""
@@ -264,6 +314,18 @@ class ClientDesk:
         who, member, group = self._node.who, client.member, client.group
         self._add(trace.GroupViewed(self.now, who, member, group, members, joined, left))
 
+    def call_later(self, nanoseconds: int, call: Callable[[], None]) -> None:
+        """Ask to be called."""
+        self._node.world.scheduler.after(nanoseconds, call)
+
+    def look_at_readers(self) -> None:
+        """Tell the daemon whether one of its clients is far behind."""
+        slow = any(each.unread_bytes > UNREAD_BYTES_SLOW for each in self.clients.values())
+        if slow is not self._is_slow:
+            self._is_slow = slow
+            # Not at once: the daemon may be in the middle of writing to a client.
+            self.call_later(0, lambda: self._node.pace(self._is_slow))
+
     # -- for the node -----------------------------------------------------------------------------
 
     def carry(self, effect: Reply | Notify | Disconnect) -> None:
@@ -271,6 +333,9 @@ class ClientDesk:
         client = self.clients.get(effect.client)
         if client is None:
             return
+        if client.dozing and isinstance(effect, Notify):
+            client.unread_bytes += sum(map(len, effect.pieces))
+            self.look_at_readers()
         match effect:
             case Reply():
                 client.reply(memoryview(effect.message))
@@ -281,6 +346,7 @@ class ClientDesk:
 
     def daemon_gone(self) -> None:
         """The daemon died: its clients give up."""
+        self._is_slow = False
         for client in list(self.clients.values()):
             self.end(client, died=True)
 

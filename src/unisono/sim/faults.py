@@ -1,52 +1,57 @@
 """Faults: a plan of what breaks when, drawn from the seed before the run begins.
 
-Speaks:      `plan_faults(random, ...) -> list[Fault]`; `apply(fault, cluster)`.
+Speaks:      `plan_faults(random, storm, kind) -> list[Fault]`; `apply(fault, cluster)`;
+             `is_byzantine(faults)`.
 Counterpart: FoundationDB's attrition and clogging workloads, TigerBeetle's VOPR options.
 Keeps:       a plan is data: a failing one can be printed, repeated and cut down.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
-from unisono.base.ids import MS, NodeId
+from unisono.sim.attrition import ATTRITION, LIES
 from unisono.sim.cluster import Cluster
-from unisono.sim.network import NetworkOptions
+from unisono.sim.hazard import Fault, Maker, Storm
+from unisono.sim.weather import WEATHER
+
+if TYPE_CHECKING:
+    from unisono.sim.storms import StormKind
+
+__all__ = ["HAZARDS", "Fault", "Storm", "apply", "is_byzantine", "plan_faults"]
 
 FAULTS_MAX: Final = 30
-STORE_LOST_CHANCE: Final = 0.15
+HAZARDS: Final[dict[str, Maker]] = WEATHER | ATTRITION | LIES
+"""What a storm may be made of, by the names that its file uses."""
+ORDINARY: Final = (
+    "crash", "lost_store", "leave", "pause", "partition", "one_way", "pace", "rain",
+)  # fmt: skip
+"""What comes without a kind of storm."""
+_BYZANTINE: Final = frozenset({"echo", "tamper", "forge", "corrupt", "twin", "start_anyway"})
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """At `time` nanoseconds, do `verb` with `arguments`."""
-
-    time: int
-    verb: str
-    arguments: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Storm:
-    """What a plan may use: the nodes, how long the storm lasts, and the ring's own time scale."""
-
-    nodes: Sequence[NodeId]
-    length_ns: int
-    token_ns: int
-    consensus_ns: int
-    quiet: NetworkOptions
-
-
-def plan_faults(random: Random, storm: Storm) -> list[Fault]:
-    """Between none and FAULTS_MAX faults with their ends, in order of time."""
+def plan_faults(random: Random, storm: Storm, kind: "StormKind | None" = None) -> list[Fault]:
+    """Some faults with their ends, in order of time; a part of what `kind` has, by its weights."""
+    weights = dict(kind.hazards) if kind is not None else dict.fromkeys(ORDINARY, 1)
+    least, most = kind.faults if kind is not None else (0, FAULTS_MAX)
+    names = random.sample(list(weights), random.randint(1, len(weights))) if weights else []
     plan: list[Fault] = []
-    makers = random.sample(_MAKERS, random.randint(1, len(_MAKERS)))
-    for _ in range(random.randint(0, FAULTS_MAX)):
-        begin = random.randrange(storm.length_ns)
-        plan += random.choice(makers)(random, storm, begin)
+    for number in range(1, random.randint(least, most) * bool(names) + 1):
+        (name,) = random.choices(names, [weights[name] for name in names])
+        faults = HAZARDS[name](random, storm, random.randrange(storm.length_ns))
+        pair = number if len(faults) > 1 else 0
+        plan += [replace(fault, pair=pair) for fault in faults]
     plan.sort(key=lambda fault: fault.time)
     return plan
+
+
+def is_byzantine(faults: Iterable[Fault]) -> bool:
+    """Whether somebody lies or has a double: agreement may break, but nobody may, and not for good.
+
+    Such a run is judged by liveness and bounds, and by delivery once the lies are over.
+    """
+    return any(fault.verb in _BYZANTINE for fault in faults)
 
 
 def apply(fault: Fault, cluster: Cluster) -> None:
@@ -54,98 +59,44 @@ def apply(fault: Fault, cluster: Cluster) -> None:
     _VERBS[fault.verb](cluster, *fault.arguments)
 
 
-def _duration(random: Random, storm: Storm, most: float = 3.0) -> int:
-    """From a millisecond to `most` times the token time-out; about half are beyond a time-out."""
-    return int(MS * (storm.token_ns * most / MS) ** random.random() ** 0.5)
-
-
-def _crash(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    node = random.choice(storm.nodes)
-    lost = random.random() < STORE_LOST_CHANCE
-    down = _duration(random, storm)
-    if lost:
-        # Long enough that nobody still forms a ring with the one who forgot its number.
-        down += 3 * (storm.token_ns + storm.consensus_ns)
-    if random.random() < 0.5:
-        kill = Fault(begin, "kill_within", (node, random.randrange(40)))
-    else:
-        kill = Fault(begin, "kill", (node,))
-    return [kill, Fault(begin + down, "start", (node, not lost))]
-
-
-def _leave(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    node = random.choice(storm.nodes)
-    return [
-        Fault(begin, "leave", (node,)),
-        Fault(begin + _duration(random, storm), "start", (node, True)),
-    ]
-
-
-def _pause(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    node = random.choice(storm.nodes)
-    return [
-        Fault(begin, "pause", (node,)),
-        Fault(begin + _duration(random, storm), "resume", (node,)),
-    ]
-
-
-def _partition(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    sides = random.randint(2, 3)
-    groups: list[list[NodeId]] = [[] for _ in range(sides)]
-    for node in storm.nodes:
-        random.choice(groups).append(node)
-    return [
-        Fault(begin, "partition", tuple(tuple(group) for group in groups if group)),
-        Fault(begin + _duration(random, storm, 5.0), "heal"),
-    ]
-
-
-def _one_way(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    source, target = random.choice(storm.nodes), random.choice(storm.nodes)
-    return [
-        Fault(begin, "cut_one_way", (source, target)),
-        Fault(begin + _duration(random, storm), "heal"),
-    ]
-
-
-def _pace(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    node = random.choice(storm.nodes)
-    return [
-        Fault(begin, "pace", (node, True)),
-        Fault(begin + _duration(random, storm), "pace", (node, False)),
-    ]
-
-
-def _weather(random: Random, storm: Storm, begin: int) -> list[Fault]:
-    quiet = storm.quiet
-    changes = {
-        "loss": (random.choice((0.01, 0.05, 0.2, 0.4)), quiet.loss),
-        "reorder": (random.choice((0.01, 0.1, 0.3)), quiet.reorder),
-        "duplicate": (random.choice((0.01, 0.1, 0.3)), quiet.duplicate),
-        "delay_mean_ns": (random.choice((1, 5, 20)) * MS, quiet.delay_mean_ns),
-    }
-    names = random.sample(sorted(changes), random.randint(1, 2))
-    worse = tuple((name, changes[name][0]) for name in names)
-    better = tuple((name, changes[name][1]) for name in names)
-    return [
-        Fault(begin, "weather", worse),
-        Fault(begin + _duration(random, storm, 5.0), "weather", better),
-    ]
-
-
-_Maker = Callable[[Random, Storm, int], list[Fault]]
-_MAKERS: Final[list[_Maker]] = [_crash, _leave, _pause, _partition, _one_way, _pace, _weather]
-
 _VERBS: Final[dict[str, Callable[..., None]]] = {
     "kill": Cluster.kill,
     "kill_within": Cluster.kill_within,
-    "start": lambda cluster, node, keep: cluster.start(node, keep_store=keep),
+    "kill_in_send": Cluster.kill_in_send,
+    "kill_in_state": Cluster.kill_in_state,
+    "start": Cluster.start,
+    "start_without_store": lambda cluster, node: cluster.start(node, keep_store=False),
+    "start_with_old_store": lambda cluster, node, back: cluster.start(node, stores_back=back),
+    "start_anyway": lambda cluster, node, back: cluster.start(
+        node, keep_store=bool(back), stores_back=back, at_any_price=True
+    ),
     "leave": Cluster.leave,
     "pace": Cluster.pace,
     "pause": Cluster.pause,
+    "freeze": Cluster.freeze,
     "resume": Cluster.resume,
+    "slow": Cluster.slow,
+    "drift": Cluster.drift,
+    "leap": Cluster.leap,
+    "configure": Cluster.configure,
     "partition": lambda cluster, *sides: cluster.partition(sides),
+    "rejoin": lambda cluster, *sides: cluster.rejoin(sides),
     "cut_one_way": Cluster.cut_one_way,
+    "rejoin_one_way": Cluster.rejoin_one_way,
     "heal": Cluster.heal,
+    "flap": lambda cluster, period, *sides: cluster.flap(sides, period),
+    "unflap": lambda cluster, *sides: cluster.unflap(sides),
+    "clog": lambda cluster, *links: cluster.clog(links),
+    "unclog": lambda cluster, *links: cluster.unclog(links),
+    "sieve": Cluster.sieve,
+    "unsieve": Cluster.unsieve,
     "weather": lambda cluster, *changes: cluster.weather(**dict(changes)),
+    "link_weather": lambda cluster, link, *changes: cluster.link_weather(*link, **dict(changes)),
+    "eavesdrop": Cluster.eavesdrop,
+    "echo": Cluster.echo,
+    "tamper": Cluster.tamper,
+    "forge": Cluster.forge,
+    "corrupt": Cluster.corrupt,
+    "twin": Cluster.twin,
+    "end_twin": Cluster.end_twin,
 }

@@ -16,11 +16,18 @@ class Narration:
         self.names: dict[trace.Member, str] = {}
         self.next_name = ""
         """The name of the client that starts next."""
+        self.hidden: set[str] = set()
+        """Kinds of lines, by their first word, that the reader need not see."""
         self.count = 0
+        """Lines so far, hidden ones too."""
+        self.last = 0
+        """When the last of them was added: virtual nanoseconds."""
+        self._now = 0
         self._lines: dict[str, list[tuple[int, str]]] = {}
 
     def take(self, record: trace.Record) -> None:
         """Remember what a reader wants to see of `record`."""
+        self._now = record.time
         match record:
             case trace.Delivered():
                 text = self.texts.get(record.key)
@@ -33,27 +40,39 @@ class Narration:
             case trace.ClientStarted():
                 self.names[record.member] = self.next_name
             case trace.GroupDelivered():
-                text = self.texts.get(record.key, "?")
-                self._add(record.member, f"gets {text} from {self._name(record.sender)}")
+                text = self.texts.get(record.key)
+                if text is not None:
+                    self._add(record.member, f"gets {text} from {self.name(record.sender)}")
             case trace.GroupViewed():
                 self._add(record.member, self._group_view(record))
             case _:
                 pass
 
     def _group_view(self, record: trace.GroupViewed) -> str:
-        members = ",".join(map(self._name, record.members)) or "-"
-        joined = "".join(f" +{self._name(each)}({why})" for each, why in record.joined)
-        left = "".join(f" -{self._name(each)}({why})" for each, why in record.left)
+        members = ",".join(map(self.name, record.members)) or "-"
+        joined = "".join(f" +{self.name(each)}({why})" for each, why in record.joined)
+        left = "".join(f" -{self.name(each)}({why})" for each, why in record.left)
         return f"group={members}{joined}{left}"
 
-    def _name(self, member: trace.Member) -> str:
+    def name(self, member: trace.Member) -> str:
+        """What the scenario calls a client."""
         return self.names.get(member, str(member))
 
     def _add(self, subject: trace.Process | trace.Member, line: str) -> None:
         is_client = isinstance(subject, trace.Member)
-        name = self._name(subject) if isinstance(subject, trace.Member) else str(subject.node)
+        name = self.name(subject) if isinstance(subject, trace.Member) else str(subject.node)
         self.count += 1
+        self.last = self._now
+        if line.split(maxsplit=1)[0].partition("=")[0] in self.hidden:
+            return
         self._lines.setdefault(name if is_client else name.rjust(10), []).append((self.count, line))
+
+    def begin_anew(self) -> None:
+        """Another cluster: its clients and messages have names of their own."""
+        self.flush()
+        self.texts.clear()
+        self.names.clear()
+        self.count = self.last = 0
 
     def flush(self) -> list[str]:
         """The lines so far; the line that most subjects have next comes first, then the oldest."""

@@ -14,9 +14,9 @@ from unisono.config.settings import RingSettings
 from unisono.sim.cluster import ring_settings
 from unisono.sim.faults import Fault, Storm, plan_faults
 from unisono.sim.network import NetworkOptions
+from unisono.sim.storms import draw_storm
 from unisono.sim.workload import ClientAction, Message, plan_clients, plan_messages
 
-NODES_DRAWN_MAX: Final = 8
 RING: Final = "ring"
 SERVICES: Final = "services"
 STACKS: Final = (RING, RING, SERVICES)
@@ -32,6 +32,8 @@ class Request:
     nodes: int = 0
     stack: str = ""
     """What stands above the ring, one of STACKS; empty draws it from the seed."""
+    storm: str = ""
+    """The name of a file in storms; empty draws one from the seed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,8 @@ class Plan:
     """One run as data; times are virtual nanoseconds."""
 
     seed: int
+    storm: str
+    """The kind of storm that it was drawn from."""
     nodes: tuple[NodeId, ...]
     stack: str
     is_native: bool
@@ -59,28 +63,30 @@ class Plan:
 def draw_plan(request: Request) -> Plan:
     """The plan of one seed."""
     random = Random(f"{request.seed}/plan")
-    nodes = _draw_nodes(random, request.nodes)
+    kind = draw_storm(random, request.storm)
+    nodes = _draw_nodes(random, request.nodes, kind.nodes)
     quiet = NetworkOptions(
         delay_min_ns=random.choice((20_000, 50_000, 300_000)),
         delay_mean_ns=random.choice((10_000, 50_000, 300_000)),
     )
-    settings = _draw_settings(random)
+    settings = _draw_settings(random, kind.token_ms)
     drawn = random.choice(STACKS)
     stack = request.stack or drawn
     is_native, votequorum = random.random() < 0.7, random.random() < 0.5
-    length = random.randint(2, 30) * settings.token_timeout_ns
+    length = random.randint(*kind.length_tokens) * settings.token_timeout_ns
     starts = tuple((_draw_start(random, length), node) for node in nodes)
     storm = Storm(nodes, length, settings.token_timeout_ns, settings.consensus_ns, quiet)
-    faults = tuple(fault for fault in plan_faults(random, storm) if fault.time < length)
+    faults = tuple(fault for fault in plan_faults(random, storm, kind) if fault.time < length)
     moments = [fault.time for fault in faults]
     messages: Sequence[Message] = ()
     actions: Sequence[ClientAction] = ()
     if stack == SERVICES:
-        actions = plan_clients(random, nodes, length, moments)
+        actions = plan_clients(random, nodes, length, moments, kind)
     else:
-        messages = plan_messages(random, nodes, length, moments)
+        messages = plan_messages(random, nodes, length, moments, kind)
     return Plan(
         seed=request.seed,
+        storm=kind.name,
         nodes=tuple(nodes),
         stack=stack,
         is_native=is_native,
@@ -95,18 +101,18 @@ def draw_plan(request: Request) -> Plan:
     )
 
 
-def _draw_nodes(random: Random, count: int) -> list[NodeId]:
-    drawn = random.randint(1, NODES_DRAWN_MAX)
+def _draw_nodes(random: Random, count: int, bounds: tuple[int, int]) -> list[NodeId]:
+    drawn = random.randint(*bounds)
     count = count or drawn
     if random.random() < 0.2:
         return [NodeId(number) for number in random.sample(range(1, 1 << 31), count)]
     return [NodeId(number) for number in range(1, count + 1)]
 
 
-def _draw_settings(random: Random) -> RingSettings:
+def _draw_settings(random: Random, token_ms: Sequence[int]) -> RingSettings:
     """Mostly what Corosync uses, sometimes the edges."""
     return replace(
-        ring_settings(random.choice((200, 300, 500, 1000))),
+        ring_settings(random.choice(token_ms)),
         window_size=random.choice((50, 50, 50, 10)),
         max_messages=random.choice((17, 17, 17, 3)),
         miss_count_const=random.choice((5, 5, 1)),

@@ -44,7 +44,7 @@ def describe(outcome: Outcome) -> str:
     """One line for one seed."""
     counts = outcome.counts
     return (
-        f"seed {outcome.seed} nodes {outcome.nodes}: "
+        f"seed {outcome.seed} {outcome.storm} nodes {outcome.nodes}: "
         f"{'ok' if outcome.ok else 'FAILED ' + outcome.name},"
         f" {counts.get('Installed', 0)} views, {counts.get('Sent', 0)} sent,"
         f" {counts.get('Delivered', 0)} delivered, {outcome.datagrams} datagrams,"

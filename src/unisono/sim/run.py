@@ -10,16 +10,16 @@ from dataclasses import dataclass, field
 from unisono.base.ids import MS, NodeId
 from unisono.services import Engine
 from unisono.sim import trace
-from unisono.sim.checkers import Violation, group_checkers, ring_checkers
+from unisono.sim.checkers import Violation, group_checkers, ring_checkers, robustness_checkers
 from unisono.sim.clients import ClientDesk, engine_settings
 from unisono.sim.cluster import Cluster
-from unisono.sim.faults import apply
-from unisono.sim.network import NetworkOptions
+from unisono.sim.faults import apply, is_byzantine
 from unisono.sim.node import GroupMachine
 from unisono.sim.plain import PlainGroup
 from unisono.sim.plan import SERVICES, Plan, Request, draw_plan
+from unisono.sim.rest import rest
 from unisono.sim.scheduler import Livelock
-from unisono.sim.workload import ClientAction, Message
+from unisono.sim.workload import Message
 
 __all__ = ["Outcome", "Request", "run_plan", "run_seed"]
 
@@ -29,6 +29,7 @@ class Outcome:
     """What came of it; `name` and `text` are empty when every property holds."""
 
     seed: int
+    storm: str
     nodes: int
     name: str
     text: str
@@ -56,10 +57,14 @@ def run_plan(plan: Plan, watcher: trace.Listener | None = None) -> Outcome:
     cluster = _build(plan)
     if watcher is not None:
         cluster.trace.watch(watcher)
+        # A watcher may also want what the trace does not tell, such as datagrams.
+        tap = getattr(watcher, "tap", None)
+        if tap is not None:
+            tap(cluster)
     name = text = ""
     try:
         _storm(plan, cluster)
-        _quiet_phase(cluster, plan.quiet)
+        _quiet_phase(plan, cluster)
         cluster.conclude()
     except Violation as violation:
         name, text = violation.name, str(violation)
@@ -70,6 +75,7 @@ def run_plan(plan: Plan, watcher: trace.Listener | None = None) -> Outcome:
         text = f"exception: at {cluster.now / MS:.6f} ms:\n{traceback.format_exc()}"
     return Outcome(
         seed=plan.seed,
+        storm=plan.storm,
         nodes=len(plan.nodes),
         name=name,
         text=text,
@@ -84,7 +90,10 @@ def run_plan(plan: Plan, watcher: trace.Listener | None = None) -> Outcome:
 
 
 def _build(plan: Plan) -> Cluster:
-    checkers = ring_checkers() + (group_checkers() if plan.stack == SERVICES else [])
+    if is_byzantine(plan.faults):
+        checkers = robustness_checkers()
+    else:
+        checkers = ring_checkers() + (group_checkers() if plan.stack == SERVICES else [])
 
     def make_group(node: NodeId) -> GroupMachine:
         if plan.stack == SERVICES:
@@ -112,7 +121,7 @@ def _storm(plan: Plan, cluster: Cluster) -> None:
     for fault in plan.faults:
         at(fault.time, apply, fault, cluster)
     for action in plan.actions:
-        at(action.time, _act, cluster, action)
+        at(action.time, cluster.desks[action.node].do, action, cluster.mint)
     for message in plan.messages:
         at(message.time, _send, cluster, message)
     cluster.run_until(plan.length_ns)
@@ -123,26 +132,13 @@ def _send(cluster: Cluster, message: Message) -> None:
         cluster.send(message.node, message.size, safe=message.safe)
 
 
-def _act(cluster: Cluster, action: ClientAction) -> None:
-    desk = cluster.desks[action.node]
-    client = desk.pick(action.choice)
-    if action.verb == "open":
-        desk.open(action.group, is_native=action.is_native)
-    elif client is None:
-        return
-    elif action.verb == "send":
-        client.send([cluster.mint.make(size) for size in action.sizes], safe=action.safe)
-    elif action.verb == "leave":
-        client.leave()
-    else:
-        desk.die(client)
-
-
-def _quiet_phase(cluster: Cluster, quiet: NetworkOptions) -> None:
+def _quiet_phase(plan: Plan, cluster: Cluster) -> None:
     """After the storm: one view; then everybody is heard by everybody once more."""
-    deadline = cluster.calm(quiet)
+    deadline = cluster.calm(plan.quiet)
     if not cluster.run_until_together(deadline):
         return
+    if is_byzantine(plan.faults):
+        cluster.judge_delivery_from_now()
     for node in cluster.nodes:
         if not cluster.desks:
             cluster.send(node, 100, safe=False)
@@ -153,4 +149,5 @@ def _quiet_phase(cluster: Cluster, quiet: NetworkOptions) -> None:
         if client is not None:
             client.send([cluster.mint.make(100)], safe=False)
             client.send([cluster.mint.make(100)], safe=True)
-    cluster.run_until_settled(deadline + cluster.recovery_bound(quiet))
+    if cluster.run_until_settled(deadline + cluster.recovery_bound(plan.quiet)):
+        rest(cluster)

@@ -11,11 +11,9 @@ from typing import Any, Final
 
 from unisono.base.ids import Nanos
 
-CALLS_PER_INSTANT_MAX: Final = 200_000
+CALLS_PER_INSTANT_MAX: Final = 50_000
 """Calls that may run without time moving on; more means that some machine spins."""
-
-
-CALLS_MAX: Final = 400_000
+CALLS_MAX: Final = 600_000
 """Calls of one run; an ordinary run needs a few thousand, a storm of joins any number."""
 
 
@@ -26,11 +24,12 @@ class Livelock(Exception):
 class Scheduler:
     """An event heap over virtual nanoseconds."""
 
-    __slots__ = ("_heap", "_ordinal", "calls", "now")
+    __slots__ = ("_heap", "_ordinal", "calls", "calls_max", "now")
 
-    def __init__(self) -> None:
+    def __init__(self, calls_max: int = CALLS_MAX) -> None:
         self.now: Nanos = Nanos(0)
         self.calls = 0
+        self.calls_max = calls_max
         self._heap: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._ordinal = 0
 
@@ -46,7 +45,8 @@ class Scheduler:
     def run_until(self, time: int, stop: Callable[[], bool] | None = None) -> bool:
         """Run everything due up to `time`; True if `stop()` ended it earlier.
 
-        Raises Livelock when more than CALLS_PER_INSTANT_MAX calls run at one instant.
+        Raises Livelock when more than CALLS_PER_INSTANT_MAX calls run at one instant, or more than
+        `calls_max` altogether.
         """
         heap = self._heap
         spins = 0
@@ -59,7 +59,7 @@ class Scheduler:
             if spins > CALLS_PER_INSTANT_MAX:
                 raise Livelock(f"{spins} calls at {self.now} ns; the last: {call.__qualname__}")
             self.calls += 1
-            if self.calls > CALLS_MAX:
+            if self.calls > self.calls_max:
                 raise Livelock(f"{self.calls} calls, {spins} of them at {self.now} ns")
             call(*arguments)
             if stop is not None and stop():

@@ -1,17 +1,19 @@
 """Trace: what happened on all nodes, merged in virtual time, with a running hash.
 
-Speaks:      records (`Booted`, `Sent`, `Delivered`, ...) to checkers, printers and the hash.
+Speaks:      records (`Booted`, `Sent`, `Delivered`, ...) to checkers, printers and the hash; facts
+             (`TokenPassed`, `Heard`, ...) to those who listen to them, and to nobody else.
 Keeps:       the trace is all that checkers may judge; its hash is equal for equal seeds.
 """
 
 import hashlib
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from unisono.base.event import event
 from unisono.base.ids import MS, NodeId
 
+LINES_HASHED_AT_ONCE: Final = 256
 LAST_RECORDS_KEPT: Final = 400
 """Records kept for the report of a failure."""
 
@@ -293,18 +295,144 @@ Record: TypeAlias = (
     | GroupViewed
 )
 
+
+class TokenPassed(NamedTuple):
+    """A process sent the token of `ring` on, or sent it once more; `rtr` counts its requests."""
+
+    time: int
+    who: Process
+    ring: Ring
+    token_seq: int
+    seq: int
+    aru: int
+    rtr: int
+    datagram: bytes
+
+
+class Numbered(NamedTuple):
+    """A process sent message `seq` of `ring`: its own for the first time, or anybody's again."""
+
+    time: int
+    who: Process
+    ring: Ring
+    seq: int
+    datagram: bytes
+
+
+class Heard(NamedTuple):
+    """A process read these messages of the ring that it forms or is on, one after the other.
+
+    It is told before the process passes the ring's token on, not at once.
+    """
+
+    who: Process
+    ring: Ring
+    seqs: list[int]
+
+
+class RoundSent(NamedTuple):
+    """A process said what ends its part of one round of the synchronisation of `ring`."""
+
+    time: int
+    who: Process
+    ring: Ring
+
+
+class RoundHeard(NamedTuple):
+    """A process was delivered what `origin` says at the end of a round, about its current ring."""
+
+    time: int
+    who: Process
+    ring: Ring
+    origin: NodeId
+
+
+class Voted(NamedTuple):
+    """A process was delivered the votes of `origin`; `waits` and `claims` are flags of the node."""
+
+    time: int
+    who: Process
+    origin: NodeId
+    votes: int
+    expected: int
+    claims: bool
+    """The origin says that it is quorate."""
+    waits: bool
+    """The origin still waits for all."""
+
+
+class Verdict(NamedTuple):
+    """What a process found about its partition at the end of a synchronisation."""
+
+    time: int
+    who: Process
+    quorate: bool
+    total: int
+    expected: int
+    quorum: int
+
+
+class Idled(NamedTuple):
+    """A calm cluster had nothing to do since `since`, and this came of it.
+
+    `hold_ns` and `rest_ns` are the shortest times that a token stays somewhere in each turn: held
+    for Corosync members, resting among Unisono members.
+    """
+
+    time: int
+    since: int
+    nodes: int
+    datagrams: int
+    marks: int
+    hold_ns: int
+    rest_ns: int
+    merge_ns: int
+
+
+class Weighed(NamedTuple):
+    """Objects, and bytes in them, that a part of an idle process holds on to."""
+
+    time: int
+    who: Process
+    part: str
+    objects: int
+    payload: int
+    nodes: int
+    groups: int
+    clients: int
+    """Client processes of the whole cluster; `groups` are those that they are in."""
+
+
+Fact: TypeAlias = (
+    TokenPassed | Numbered | Heard | RoundSent | RoundHeard | Voted | Verdict | Idled | Weighed
+)
+"""What is too frequent or too intimate for a record: neither hashed, counted nor kept."""
+
 Listener: TypeAlias = Callable[[Any], None]
+
+
+class Observer(Protocol):
+    """What listens to a trace."""
+
+    def attach(self, trace: "Trace") -> None:
+        """Begin to listen."""
+
+
+_Observer = TypeVar("_Observer", bound=Observer)
 
 
 class Trace:
     """Takes records in order: hashes each, keeps the last few, tells the listeners of its type."""
 
-    __slots__ = ("_hash", "_listeners", "_watchers", "counts", "last")
+    __slots__ = ("_hash", "_lines", "_listeners", "_observers", "_watchers", "counts", "last")
 
     def __init__(self) -> None:
         self.last: deque[Record] = deque(maxlen=LAST_RECORDS_KEPT)
         self.counts: dict[str, int] = {}
         self._hash = hashlib.blake2b(digest_size=16)
+        self._lines: list[str] = []
+        """Not hashed yet."""
+        self._observers: dict[type, object] = {}
         self._listeners: dict[type, list[Listener]] = {}
         self._watchers: list[Listener] = []
 
@@ -316,12 +444,40 @@ class Trace:
         """Call `watcher(record)` for each record, before the listeners."""
         self._watchers.append(watcher)
 
+    def observer(self, kind: type[_Observer]) -> _Observer:
+        """The one observer of that class, made and set to work when it is asked for first.
+
+        What several checkers want to know is found out once.
+        """
+        observer = self._observers.get(kind)
+        if not isinstance(observer, kind):
+            observer = self._observers[kind] = kind()
+            observer.attach(self)
+        return observer
+
+    def _digest(self) -> None:
+        self._hash.update("".join(self._lines).encode())
+        self._lines.clear()
+
+    def ears(self, kind: type) -> list[Listener]:
+        """Who listens to `kind`, now and later: the same list always."""
+        return self._listeners.setdefault(kind, [])
+
+    def tell(self, fact: Fact) -> None:
+        """Tell the listeners of its type; whatever a listener raises passes through."""
+        for listener in self._listeners.get(type(fact), ()):
+            listener(fact)
+
     def add(self, record: Record) -> None:
         """Append one record; whatever a listener raises passes through."""
-        self._hash.update(b"%d %s\n" % (record.time, str(record).encode()))
+        lines = self._lines
+        lines.append(f"{record.time} {record}\n")
+        if len(lines) >= LINES_HASHED_AT_ONCE:
+            self._digest()
         self.last.append(record)
         kind = type(record)
-        self.counts[kind.__name__] = self.counts.get(kind.__name__, 0) + 1
+        name = kind.__name__
+        self.counts[name] = self.counts.get(name, 0) + 1
         for watcher in self._watchers:
             watcher(record)
         for listener in self._listeners.get(kind, ()):
@@ -329,6 +485,7 @@ class Trace:
 
     def hexdigest(self) -> str:
         """The hash of everything so far."""
+        self._digest()
         return self._hash.hexdigest()
 
 

@@ -20,7 +20,8 @@ from unisono.wire.ring.srp import MCAST_HEADER_BYTES, Mcast
 class Delivery:
     """Turns ordered packets and configurations into effects."""
 
-    __slots__ = ("_assembler", "_leavers", "_normal", "_sync", "_waiting", "ring", "syncing")
+    __slots__ = ("_assembler", "_leavers", "_normal", "_sync", "_waiting", "ring",
+                 "syncing", "told", "untold")  # fmt: skip
 
     def __init__(self) -> None:
         self._normal = Assembler()
@@ -28,10 +29,14 @@ class Delivery:
         self._assembler = self._normal
         self._leavers: tuple[NodeId, ...] = ()
         self._waiting: deque[Mcast | ConfigurationChanged] = deque()
+        self.untold = 0
+        """Configurations among the effects that the owner has not taken yet."""
         self.syncing = False
         """True from a transitional configuration until the services agree on the regular one."""
         self.ring: RingId | None = None
         """The regular configuration that was handed out last."""
+        self.told = False
+        """`syncing` as the owner knows it: what it answers belongs to that time."""
 
     def packet(self, message: Mcast, effects: list[object]) -> None:
         """Hand out one packet, at once when nothing stands in its way."""
@@ -50,7 +55,7 @@ class Delivery:
     def sync_finished(self, ring: RingId) -> None:
         """The services agree on `ring`; ignored when a later configuration is out already."""
         if ring == self.ring:
-            self.syncing = False
+            self.syncing = self.told = False
             self._assembler = self._normal
 
     def proceed(self, effects: list[object]) -> None:
@@ -78,6 +83,19 @@ class Delivery:
             self._assembler = self._sync
             self.ring = change.ring
         effects.append(change)
+        self.untold += 1
+
+    def split(self, effects: list[object]) -> int:
+        """How many of the effects to hand out now: a configuration goes alone.
+
+        What the owner answers to a message of before must not be taken for part of what follows.
+        """
+        place = next(n for n, each in enumerate(effects) if isinstance(each, ConfigurationChanged))
+        if place:
+            return place
+        self.untold -= 1
+        self.told = True
+        return 1
 
     def _open(self, message: Mcast, effects: list[object]) -> None:
         if message.encapsulated:

@@ -17,6 +17,7 @@ from unisono.base.limits import (
 )
 from unisono.base.marks import Mark
 from unisono.totem.membership import Membership
+from unisono.totem.packing import SendQueue
 from unisono.totem.timers import Timer
 from unisono.totem.transitions import TABLE, Input, State
 from unisono.wire.ring.srp import (
@@ -86,6 +87,8 @@ class Totem(Membership):
 
     def expire(self, now: Nanos) -> None:
         """Act on every timer that is due at `now`."""
+        if self._has_overslept(now):
+            self._discard_the_past(now)
         for _ in range(2 * len(Timer)):
             timer = self._timers.take_expired(now)
             if timer is None:
@@ -110,12 +113,17 @@ class Totem(Membership):
         together.
         """
         if now is not None and self._rest is not None:
+            if self._has_overslept(now):
+                self.expire(now)
             self._use_rest(now)
             if self._to_self:
                 self._run_to_self(now)
         if not self._effects:
             self._delivery.proceed(self._effects)
         effects, self._effects = self._effects, []
+        if self._delivery.untold:
+            count = self._delivery.split(effects)
+            effects, self._effects = effects[:count], effects[count:]
         return effects
 
     # -- facts for drivers and people
@@ -148,14 +156,14 @@ class Totem(Membership):
 
     def has_room(self, payload_bytes: int) -> bool:
         """Whether a Multicast of that many bytes would be accepted now."""
-        return not self._is_closed() and self._queue_in_use().has_room(payload_bytes)
+        return not self._is_closed() and self._queue_for_new().has_room(payload_bytes)
 
     # -- requests
     # -----------------------------------------------------------------------------------
 
     def _submit_multicast(self, request: Multicast, now: Nanos) -> Submitted:
         size = len(request.payload)
-        queue = self._queue_in_use()
+        queue = self._queue_for_new()
         if self._is_closed() or size > MULTICAST_BYTES_MAX or not queue.has_room(size):
             self._mark(Mark.QUEUE_FULL, size)
             return Submitted.FULL
@@ -164,6 +172,10 @@ class Totem(Membership):
         if not waiting:
             self._ask_for_token(now)
         return Submitted.ACCEPTED
+
+    def _queue_for_new(self) -> SendQueue:
+        """The services' place in time counts: they may still finish with a ring that is gone."""
+        return self._sync_queue if self._delivery.told else self._queue
 
     def _is_closed(self) -> bool:
         """A leaver takes nothing new, except what ends a synchronisation: others wait for it."""
@@ -174,6 +186,7 @@ class Totem(Membership):
         if request.ring != self._ring or self._state is not State.OPERATIONAL:
             return
         self._syncing = False
+        self._stop_timer(Timer.SYNC)
         self._native = request.native
         # What was submitted during synchronisation, but is no part of it, comes behind what waited
         # before.
@@ -199,6 +212,8 @@ class Totem(Membership):
             case Mcast():
                 self._on_mcast(message, now)
             case Token():
+                if self._has_overslept(now):
+                    self.expire(now)
                 self._on_token(message, now)
                 if self._leaving and self._state is State.OPERATIONAL and self._is_all_said():
                     self._step(Input.LEAVE_DUE, now)
@@ -255,6 +270,9 @@ class Totem(Membership):
                 self._set_timer(Timer.PAUSE_TICK, now + self._pause_tick())
             case Timer.LEAVE:
                 self._step(Input.LEAVE_DUE, now)
+            case Timer.SYNC:
+                self._mark(Mark.SYNC_OVERDUE, self._ring.rep, self._ring.seq)
+                self._step(Input.SYNC_OVERDUE, now)
 
     def _pause_tick(self) -> int:
         return self._settings.token_timeout_ns // PAUSE_TICKS_PER_TOKEN

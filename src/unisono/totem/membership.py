@@ -7,9 +7,9 @@ Keeps:       proc and failed only grow while gathering, so that gathering ends.
 
 from typing import Final
 
-from unisono.base.group import Discard, Left
+from unisono.base.group import Left
 from unisono.base.ids import MS, Nanos, NodeId, RingSeq, seq_less
-from unisono.base.limits import RING_SEQ_JUMP_MAX
+from unisono.base.limits import RING_SEQ_STEP_MAX, RING_SEQ_TRUSTED_MAX
 from unisono.base.marks import Mark
 from unisono.totem.recovery import Recovery
 from unisono.totem.timers import Timer
@@ -31,21 +31,15 @@ class Membership(Recovery):
 
     def _on_join(self, join: Join, now: Nanos) -> None:
         if self._is_paused(now):
-            self._mark(Mark.PAUSE_DETECTED, (now - self._pause_stamp) // MS)
-            self._pause_stamp = now
-            self._effects.append(Discard())
+            self._discard_the_past(now)
             return
         if not self._is_welcome(join):
             return
-        self._token_ring_seq = max(self._token_ring_seq, join.ring_seq)
+        self._raise_ring_seq(join)
         if self._counts(join):
             self._step(Input.JOIN_HEARD, now, join)
         else:
             self._mark(Mark.JOIN_IGNORED, join.system_from, join.ring_seq)
-
-    def _is_paused(self, now: Nanos) -> bool:
-        """Whether this process stood still, so that what it reads now may be long out of date."""
-        return now - self._pause_stamp > self._settings.token_timeout_ns // 2
 
     def _is_welcome(self, join: Join) -> bool:
         if join.system_from == self._me:
@@ -54,10 +48,21 @@ class Membership(Recovery):
         if not self._may_join(join.system_from) or not all(map(self._may_join, join.proc)):
             self._mark(Mark.NODE_UNKNOWN, join.system_from)
             return False
-        if join.ring_seq - self._token_ring_seq > RING_SEQ_JUMP_MAX:
-            self._mark(Mark.RING_SEQ_JUMP_REFUSED, join.system_from, join.ring_seq)
-            return False
         return True
+
+    def _raise_ring_seq(self, join: Join) -> None:
+        """The next ring is above all that were heard of, but a lie must not use up the numbers.
+
+        Refusing an absurd number would part us for ever from a member that believed it. So we
+        follow in steps: repeated joins of somebody who is really there get us to the same number.
+        """
+        limit = self._ring_seq_limit()
+        if join.ring_seq > limit:
+            self._mark(Mark.RING_SEQ_CLAMPED, join.system_from, join.ring_seq)
+        self._token_ring_seq = max(self._token_ring_seq, min(join.ring_seq, limit))
+
+    def _ring_seq_limit(self) -> int:
+        return max(RING_SEQ_TRUSTED_MAX, self._token_ring_seq + RING_SEQ_STEP_MAX)
 
     def _counts(self, join: Join) -> bool:
         """Stale joins must not break a ring that has formed since they were sent."""
@@ -66,6 +71,8 @@ class Membership(Recovery):
             case State.GATHER:
                 return True
             case State.OPERATIONAL:
+                if join.leave:  # a second copy comes when the first has done its work
+                    return sender in self._members
                 stale = sender in self._members and join.ring_seq < self._ring.seq
                 return self._me not in join.failed and not stale
             case State.COMMIT | State.RECOVERY:
@@ -139,7 +146,14 @@ class Membership(Recovery):
         self._rest = None
         self._saved_token = None
         self._recovery = None
-        for timer in (Timer.TOKEN, Timer.RETRANSMIT, Timer.MERGE, Timer.REST, Timer.ASK):
+        for timer in (
+            Timer.TOKEN,
+            Timer.RETRANSMIT,
+            Timer.MERGE,
+            Timer.REST,
+            Timer.ASK,
+            Timer.SYNC,
+        ):
             self._stop_timer(timer)
         self._join_proc(self._me)
         self._consensus = {self._me}
@@ -199,7 +213,7 @@ class Membership(Recovery):
             and commit.addr[index] == self._me
             and commit.addr == self._candidates()
             and commit.ring.seq > self._ring.seq
-            and commit.ring.seq - self._token_ring_seq <= RING_SEQ_JUMP_MAX
+            and commit.ring.seq <= self._ring_seq_limit()
         )
 
     def _is_complete(self, commit: CommitToken) -> bool:

@@ -9,8 +9,16 @@ Keeps:       nothing is sent, requested or counted for a token that is not the n
 
 from typing import Final
 
-from unisono.base.group import SendAll
-from unisono.base.ids import MS, Nanos, NodeId, seq_add, seq_distance, seq_less
+from unisono.base.group import Discard, SendAll
+from unisono.base.ids import (
+    MS,
+    SEQ_BEFORE_FIRST,
+    Nanos,
+    NodeId,
+    seq_add,
+    seq_distance,
+    seq_less,
+)
 from unisono.base.limits import RTR_ENTRIES_MAX, STORED_MESSAGES_MAX
 from unisono.base.marks import Mark
 from unisono.totem.packing import SendQueue
@@ -33,6 +41,12 @@ from unisono.wire.ring.srp import (
 U32: Final = 0xFFFF_FFFF
 GAPS_SCANNED_MAX: Final = 256
 """Missing messages looked at in one visit; the first ones must be repaired first anyway."""
+AGAIN_NS_MIN: Final = 5 * MS
+"""The token may come a thousand times while an answer is on its way, or while nobody is heard: a
+message is asked for again after this pause, then after twice as long."""
+AGAIN_NS_MAX: Final = 80 * MS
+FLOW_SETTLED_VISITS: Final = 3
+"""Visits without anything new after which every share of flow control must be this node's own."""
 REST_FIRST_NS: Final = 50 * MS
 """How long the token waits at the last sender for more; doubled at each idle turn."""
 ASK_AFTER_NS: Final = 2 * MS
@@ -123,14 +137,33 @@ class Ordering(RingState):
         if token.ring != self._ring:
             self._mark(Mark.TOKEN_FOREIGN_RING, token.sender, token.ring.seq)
             return
-        if not seq_less(self._token_seq, token.token_seq):
+        if not seq_less(self._token_seq_floor(), token.token_seq):
             self._mark(Mark.TOKEN_DUPLICATE, token.sender, token.token_seq)
             return
         store = self._store_in_use()
-        if store is None or seq_distance(store.released, token.seq) > 2 * STORED_MESSAGES_MAX:
+        if store is None or not self._is_possible(token, store):
             self._mark(Mark.DATAGRAM_MALFORMED, token.sender, token.seq, "token sequence")
             return
         self._visit(token, store, now)
+
+    def _token_seq_floor(self) -> int:
+        """The next token is above this: every visit counts one, so a rotation as many as members.
+
+        Less is a copy, or a second token that somebody made up, which would live as long as the
+        first.
+        """
+        if self._token_seq == SEQ_BEFORE_FIRST:
+            return self._token_seq
+        return seq_add(self._token_seq, len(self._ring_members()) - 1)
+
+    def _is_possible(self, token: Token, store: RingStore) -> bool:
+        """Whether members that keep to the window can have made this token."""
+        lacking = seq_distance(store.aru, token.seq) if seq_less(store.aru, token.seq) else 0
+        return (
+            seq_distance(store.released, token.seq) <= 2 * STORED_MESSAGES_MAX
+            and seq_distance(token.aru, token.seq) <= STORED_MESSAGES_MAX  # so aru is not above seq
+            and lacking <= STORED_MESSAGES_MAX
+        )
 
     def _visit(self, token: Token, store: RingStore, now: Nanos) -> None:
         self.counters["token_visits"] += 1
@@ -138,13 +171,15 @@ class Ordering(RingState):
         self._asked = False
         self._stop_timer(Timer.ASK)
         self._note_unchanged(token, now)
+        if seq_less(token.seq, store.high):
+            store.forget_above(token.seq)  # own messages must find their numbers free
         last, self._last_aru = self._last_aru, token.aru
         store.safe_point = _min_seq(token.aru, last)
         if self._state is State.OPERATIONAL:
             store.release(_min_seq(store.safe_point, store.delivered))
         allowed = self._allowance(token)
         resent = self._resend_requested(token, store, allowed)
-        self._request_missing(token, store)
+        self._request_missing(token, store, now)
         allowed = self._window_left(token, store, allowed - resent)
         datagrams = self._originate(token, store, allowed)
         self._count_flow(token, resent + len(datagrams))
@@ -156,11 +191,11 @@ class Ordering(RingState):
         self._token_seq = token.token_seq
         token.token_seq = seq_add(token.token_seq, 1)
         self._restart_token_timers(now)
-        if self._state is State.OPERATIONAL and self._is_deaf(token, last):
+        if self._state is State.OPERATIONAL and self._is_deaf(token, last, now):
             self._step(Input.RECEIVE_FAILED, now)
             return
         recovered = self._state is State.RECOVERY and self._recover(token, store)
-        self._pass_on(token, store, now)
+        self._pass_on(token, store, now, resent)
         if recovered:
             self._step(Input.RECOVERED, now)
 
@@ -169,6 +204,12 @@ class Ordering(RingState):
         raise NotImplementedError
 
     def _note_unchanged(self, token: Token, now: Nanos) -> None:
+        is_silent = not token.rtr or token.fcc > self._window
+        if is_silent and self._seq_unchanged >= FLOW_SETTLED_VISITS:
+            # Nobody has sent for rotations: what the token still counts is a lie or a leftover.
+            token.fcc = self._trc
+            if self._native:  # Corosync's members would subtract their shares below zero
+                token.backlog = self._pbl
         if token.seq != self._last_seq:
             self._last_seq = token.seq
             self._seq_unchanged = 0
@@ -204,8 +245,13 @@ class Ordering(RingState):
             return 0
         datagrams: list[bytes] = []
         kept: list[Rtr] = []
+        settled = self._seq_unchanged > self._settings.seqno_unchanged_const
         for request in token.rtr:
-            message = store.messages.get(request.seq) if request.ring == store.ring else None
+            if request.ring != store.ring or seq_less(token.seq, request.seq):
+                continue  # nobody will ever have it
+            if settled and not seq_less(token.aru, request.seq):
+                continue  # everybody has it
+            message = store.messages.get(request.seq)
             if message is None or len(datagrams) >= allowed:
                 kept.append(request)
             else:
@@ -217,11 +263,12 @@ class Ordering(RingState):
             self._effects.append(SendAll(datagrams))
         return len(datagrams)
 
-    def _request_missing(self, token: Token, store: RingStore) -> None:
+    def _request_missing(self, token: Token, store: RingStore, now: Nanos) -> None:
         """Ask for messages that stayed away for miss_count_const visits: they may just be late."""
-        miss = self._miss
+        miss, again = self._miss, self._again
         if store.aru == token.seq:
             miss.clear()
+            again.clear()
             return
         listed = {request.seq for request in token.rtr if request.ring == store.ring}
         seen: dict[int, int] = {}
@@ -229,10 +276,16 @@ class Ordering(RingState):
             count = seen[seq] = miss.get(seq, 0) + 1
             due = count >= self._settings.miss_count_const
             if due and seq not in listed and len(token.rtr) < RTR_ENTRIES_MAX:
+                last, pause = again.get(seq, (0, 0))
+                if now < last + pause:
+                    continue
+                again[seq] = now, min(2 * pause, AGAIN_NS_MAX) or AGAIN_NS_MIN
                 token.rtr.append(Rtr(store.ring, seq))
                 self.counters["requested"] += 1
                 self._mark(Mark.RETRANSMIT_REQUESTED, seq)
         self._miss = seen
+        if len(again) > 2 * GAPS_SCANNED_MAX:
+            self._again = {seq: due for seq, due in again.items() if seq in seen}
 
     def _window_left(self, token: Token, store: RingStore, allowed: int) -> int:
         """No message may be sent that some store could have no place for."""
@@ -273,6 +326,7 @@ class Ordering(RingState):
         if datagrams:
             self._last_origin = me
             self._last_seq = token.seq
+            self._seq_unchanged = 0
             self.counters["messages_sent"] += len(datagrams)
         return datagrams
 
@@ -298,23 +352,38 @@ class Ordering(RingState):
     def _count_flow(self, token: Token, sent: int) -> None:
         """Replace this node's share of fcc and backlog (corosync fcc_token_update)."""
         backlog = self._backlog()
-        token.fcc = max(0, token.fcc + sent - self._trc)
-        token.backlog = max(0, token.backlog + backlog - self._pbl)
+        token.fcc = min(U32, max(0, token.fcc + sent - self._trc))
+        token.backlog = min(U32, max(0, token.backlog + backlog - self._pbl))
         self._trc = sent
         self._pbl = backlog
 
     def _lower_aru(self, token: Token, store: RingStore) -> None:
-        if seq_less(store.aru, token.aru) or token.aru_addr == self._me or token.aru_addr == 0:
-            token.aru = store.aru
+        lowered_by = token.aru_addr
+        if (
+            seq_less(store.aru, token.aru)
+            or lowered_by == 0
+            or lowered_by == self._me
+            or lowered_by not in self._ring_members()  # nobody who could raise it again
+        ):
+            # Only a lie can have filled the store beyond what the token has numbered.
+            token.aru = _min_seq(store.aru, token.seq)
             token.aru_addr = NodeId(0) if token.aru == token.seq else self._me
 
-    def _is_deaf(self, token: Token, last_aru: int) -> bool:
-        """Whether this node holds the ring's aru back for too long: it has failed to receive."""
+    def _is_deaf(self, token: Token, last_aru: int, now: Nanos) -> bool:
+        """Whether this node holds the ring's aru back for too long: it has failed to receive.
+
+        Too long is a number of visits, and a token time-out too: where the token does not rest,
+        thousands of visits are over before a repair had its chance.
+        """
         if token.aru == last_aru and token.aru_addr != 0:
             self._fail_count += 1
         else:
             self._fail_count = 0
+            self._fail_since = now
         if self._fail_count <= self._settings.fail_recv_const or token.aru_addr != self._me:
+            return False
+        is_alone = len(self._members) == 1
+        if now - self._fail_since < self._settings.token_timeout_ns and not is_alone:
             return False
         self._mark(Mark.FAILED_TO_RECEIVE, self._me)
         self._failed_to_recv = True
@@ -323,8 +392,25 @@ class Ordering(RingState):
 
     # -- passing on, holding, resting ----------------------------------------------------------
 
-    def _pass_on(self, token: Token, store: RingStore, now: Nanos) -> None:
-        keep = self._keep_for(token, store)
+    def _ring_members(self) -> tuple[NodeId, ...]:
+        return self._new_members if self._state is State.RECOVERY else self._members
+
+    def _has_overslept(self, now: Nanos) -> bool:
+        """Whether this process stood still past the token time-out: the others have gone on."""
+        return self._timers.row[Timer.TOKEN] <= now and self._is_paused(now)
+
+    def _discard_the_past(self, now: Nanos) -> None:
+        """What waits unread was sent to a member that the others have given up meanwhile."""
+        self._mark(Mark.PAUSE_DETECTED, (now - self._pause_stamp) // MS)
+        self._pause_stamp = now
+        self._effects.append(Discard())
+
+    def _is_paused(self, now: Nanos) -> bool:
+        """Whether this process stood still, so that what it reads now may be long out of date."""
+        return now - self._pause_stamp > self._settings.token_timeout_ns // 2
+
+    def _pass_on(self, token: Token, store: RingStore, now: Nanos, resent: int) -> None:
+        keep = self._keep_for(token, store, resent)
         if keep:
             self._rest = token
             self._rest_since = now
@@ -336,8 +422,7 @@ class Ordering(RingState):
 
     def _forward(self, token: Token, now: Nanos) -> None:
         token.sender = self._me
-        members = self._new_members if self._state is State.RECOVERY else self._members
-        target = self._successor(members)
+        target = self._successor(self._ring_members())
         self._rest = None
         self._stop_timer(Timer.REST)
         if target == self._me:
@@ -348,7 +433,7 @@ class Ordering(RingState):
         self._set_timer(Timer.RETRANSMIT, now + self._settings.token_retransmit_ns)
         self._send_token_datagram(target, datagram)
 
-    def _keep_for(self, token: Token, store: RingStore) -> int:
+    def _keep_for(self, token: Token, store: RingStore, resent: int) -> int:
         """Nanoseconds that the token stays here after this visit; 0 passes it on at once.
 
         A ring of Unisono members lets the token rest with its last sender; a ring with Corosync
@@ -363,7 +448,8 @@ class Ordering(RingState):
             return REST_FIRST_NS if is_alone else 0
         if self._slow:
             return PACE_NS
-        if token.rtr and (self._fast() or self._settings.cancel_token_hold_on_retransmit):
+        is_repairing = bool(token.rtr or resent)
+        if is_repairing and (self._fast() or self._settings.cancel_token_hold_on_retransmit):
             return 0
         if self._fast():
             return self._rest_for(token, store)
@@ -376,9 +462,10 @@ class Ordering(RingState):
     def _rest_for(self, token: Token, store: RingStore) -> int:
         quiet = (
             not self._queue_in_use()
-            and store.aru == token.seq == token.aru
+            and token.aru == token.seq
+            and not seq_less(store.aru, token.seq)
             and token.backlog <= self._pbl
-            and not seq_less(store.safe_point, store.safe_high)
+            and not self._is_unsafe(token, store)
         )
         last_sender = self._last_origin == self._me if self._last_origin else self._is_rep()
         if not quiet or not last_sender:
@@ -411,14 +498,15 @@ class Ordering(RingState):
         self._deliver_ready()
         self._effects.append(SendAll(datagrams))
         spent = self._rest_sent >= self._window
-        if spent or not self._fast() or self._queue_in_use() or self._is_unsafe(store):
+        if spent or not self._fast() or self._queue_in_use() or self._is_unsafe(token, store):
             self._release_rest(now)
             return
         end = self._rest_since + self._rest_max()
         self._set_timer(Timer.REST, min(now + REST_FIRST_NS, end))
 
-    def _is_unsafe(self, store: RingStore) -> bool:
-        return seq_less(store.safe_point, store.safe_high)
+    def _is_unsafe(self, token: Token, store: RingStore) -> bool:
+        """Whether safe messages wait for confirmation; a number above the token's is a lie."""
+        return seq_less(store.safe_point, _min_seq(store.safe_high, token.seq))
 
     def _release_rest(self, now: Nanos) -> None:
         token = self._rest

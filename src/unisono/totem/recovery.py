@@ -112,6 +112,7 @@ class Recovery(Ordering):
         self._last_origin = NodeId(0)
         self._own_high = 0
         self._fail_count = self._seq_unchanged = self._rest_idle = 0
+        self._fail_since = now
         self._miss = {}
         self._originated = False
         self._retrans_flg_count = self._rotation_counter = self._install_seq = 0
@@ -208,6 +209,9 @@ class Recovery(Ordering):
         self._regular = recovery
         self._recovery = None
         self._syncing = True
+        # A message that never comes must not keep the services waiting for ever.
+        patience = 2 * (self._settings.token_timeout_ns + self._settings.consensus_ns)
+        self._set_timer(Timer.SYNC, now + patience)
         self._sync_queue.repeat_partial()
         self._deliver_ready()
 

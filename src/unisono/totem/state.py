@@ -24,9 +24,9 @@ class RingState:
     """What a node knows; `_step` is the only way to another state."""
 
     __slots__ = (
-        "_asked", "_consensus", "_delivery", "_effects", "_failed", "_fail_count",
+        "_asked", "_consensus", "_delivery", "_effects", "_failed", "_fail_count", "_fail_since",
         "_failed_to_recv", "_install_seq", "_jitter", "_known", "_last_aru", "_last_origin",
-        "_last_seq", "_last_visit", "_leaving", "_me", "_members", "_miss", "_native",
+        "_again", "_last_seq", "_last_visit", "_leaving", "_me", "_members", "_miss", "_native",
         "_new_members", "_originated", "_own_high", "_pause_stamp", "_pbl", "_proc", "_queue",
         "_received_flg", "_recovery", "_regular", "_rest", "_rest_idle", "_rest_sent",
         "_rest_since", "_retrans", "_retrans_flg_count", "_ring", "_rotation_counter",
@@ -87,7 +87,10 @@ class RingState:
         self._trc = 0
         self._pbl = 0
         self._fail_count = 0
+        self._fail_since = 0
         self._miss: dict[int, int] = {}
+        self._again: dict[int, tuple[int, int]] = {}
+        """When a missing message was asked for last, and the pause after that."""
         self._saved_token: tuple[NodeId, bytes] | None = None
         self._rest: Token | None = None
         self._rest_since = 0

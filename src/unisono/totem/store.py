@@ -11,6 +11,10 @@ from unisono.base.limits import STORED_MESSAGES_MAX
 from unisono.wire.ring.srp import Mcast
 
 
+def _lower(a: int, b: int) -> int:
+    return a if seq_less(a, b) else b
+
+
 class RingStore:
     """What this node holds of the ring `ring`; sequences start at 1."""
 
@@ -68,6 +72,17 @@ class RingStore:
             released = seq_add(released, 1)
             pop(released, None)
         self.released = upto
+
+    def forget_above(self, seq: int) -> None:
+        """Drop what claims a number that the token has not given out; nothing below `released`."""
+        if seq_less(seq, self.released):
+            return
+        for number in [each for each in self.messages if seq_less(seq, each)]:
+            del self.messages[number]
+        self.high = seq
+        self.aru = _lower(self.aru, seq)
+        self.delivered = _lower(self.delivered, seq)
+        self.safe_high = _lower(self.safe_high, seq)
 
     def missing(self, upto: int, limit: int) -> list[int]:
         """The first `limit` sequences in (aru, upto] that are not here."""

@@ -24,6 +24,7 @@ class Timer(IntEnum):
     PAUSE_TICK = 8
     LEAVE = 9
     SEND_JOIN = 10
+    SYNC = 11
 
 
 class Timers:

@@ -46,12 +46,14 @@ class Input(Enum):
     RECOVERED = "recovered"
     RECEIVE_FAILED = "failed to receive"
     LEAVE_DUE = "leave due"
+    SYNC_OVERDUE = "synchronisation overdue"
 
 
 TABLE: Final[dict[tuple[State, Input], tuple[State, str]]] = {
     (State.STARTING, Input.INTERFACE_UP): (State.GATHER, "_enter_gather"),
     (State.STARTING, Input.LEAVE_DUE): (State.LEFT, "_enter_left"),
     (State.OPERATIONAL, Input.TOKEN_LOST): (State.GATHER, "_enter_gather"),
+    (State.OPERATIONAL, Input.SYNC_OVERDUE): (State.GATHER, "_enter_gather"),
     (State.OPERATIONAL, Input.STRANGER_HEARD): (State.GATHER, "_enter_gather"),
     (State.OPERATIONAL, Input.JOIN_HEARD): (State.GATHER, "_gather_on_join"),
     (State.OPERATIONAL, Input.RECEIVE_FAILED): (State.GATHER, "_enter_gather"),

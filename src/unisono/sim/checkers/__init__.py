@@ -8,9 +8,12 @@ Never:       looks into a machine, a network or a node.
 """
 
 from unisono.sim.checkers.agreed_order import AgreedOrder
+from unisono.sim.checkers.aru_safety import AruSafety
+from unisono.sim.checkers.bounded_memory import BoundedMemory
 from unisono.sim.checkers.bounded_queues import BoundedQueues
 from unisono.sim.checkers.causal_order import CausalOrder
 from unisono.sim.checkers.checker import Checker, Violation
+from unisono.sim.checkers.configuration_consistency import ConfigurationConsistency
 from unisono.sim.checkers.delivery_view import DeliveryView
 from unisono.sim.checkers.gap_freedom import GapFreedom
 from unisono.sim.checkers.group_agreement import GroupAgreement
@@ -18,8 +21,16 @@ from unisono.sim.checkers.group_integrity import GroupIntegrity
 from unisono.sim.checkers.integrity import Integrity
 from unisono.sim.checkers.liveness import Liveness
 from unisono.sim.checkers.no_ghosts import NoGhosts
+from unisono.sim.checkers.obligation_set import ObligationSet
+from unisono.sim.checkers.quiescence import Quiescence
+from unisono.sim.checkers.quorum import Quorum
 from unisono.sim.checkers.safe_delivery import SafeDelivery
 from unisono.sim.checkers.self_delivery import SelfDelivery
+from unisono.sim.checkers.self_inclusion import SelfInclusion
+from unisono.sim.checkers.sequence_uniqueness import SequenceUniqueness
+from unisono.sim.checkers.sync_barrier import SyncBarrier
+from unisono.sim.checkers.token_uniqueness import TokenUniqueness
+from unisono.sim.checkers.transitional_agreement import TransitionalAgreement
 from unisono.sim.checkers.transitional_views import TransitionalViews
 from unisono.sim.checkers.unique_views import UniqueViews
 from unisono.sim.checkers.virtual_synchrony import VirtualSynchrony
@@ -29,23 +40,38 @@ def ring_checkers() -> list[Checker]:
     """Fresh checkers of everything that the ring promises, in the order in which they conclude."""
     return [
         UniqueViews(),
+        SelfInclusion(),
         TransitionalViews(),
+        TransitionalAgreement(),
+        ConfigurationConsistency(),
         DeliveryView(),
         Integrity(),
+        TokenUniqueness(),
+        SequenceUniqueness(),
+        AruSafety(),
         AgreedOrder(),
         CausalOrder(),
+        SyncBarrier(),
         BoundedQueues(),
+        BoundedMemory(),
         Liveness(),
+        Quiescence(),
         SelfDelivery(),
         GapFreedom(),
+        ObligationSet(),
         VirtualSynchrony(),
         SafeDelivery(),
     ]
 
 
 def group_checkers() -> list[Checker]:
-    """Fresh checkers of what closed process groups promise."""
-    return [GroupIntegrity(), GroupAgreement(), NoGhosts()]
+    """Fresh checkers of what the services promise: closed process groups, and the quorum."""
+    return [GroupIntegrity(), GroupAgreement(), NoGhosts(), Quorum()]
+
+
+def robustness_checkers() -> list[Checker]:
+    """Fresh checkers of what holds even when peers lie: no bound is broken, all find together."""
+    return [BoundedQueues(), BoundedMemory(), Liveness()]
 
 
 __all__ = [
@@ -56,4 +82,5 @@ __all__ = [
     "Violation",
     "group_checkers",
     "ring_checkers",
+    "robustness_checkers",
 ]

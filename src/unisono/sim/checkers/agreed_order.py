@@ -13,6 +13,7 @@ class AgreedOrder(Checker):
     """Fires when a pair of processes disagrees, or one goes back in its ring's sequence."""
 
     name = "agreed order"
+    properties = (("P8", "any two processes deliver their common messages in one order"),)
 
     def __init__(self) -> None:
         self._sends: dict[tuple[NodeId, int], int] = {}
@@ -28,11 +29,16 @@ class AgreedOrder(Checker):
 
     def on_delivered(self, record: Delivered) -> None:
         """Each new common message must be the latest common one on both sides."""
-        self._check_sequence(record)
+        who, ring, seq = record.who, record.ring, record.seq
+        last = self._last.get(who)
+        self._last[who] = (ring, seq)
+        if last is not None and seq < last[1] and last[0] == ring and seq_less(seq, last[1]):
+            raise self.fail(
+                record.time, f"sequence {last[1]} of the same ring was delivered before: {record}"
+            )
         message = (record.origin, record.key)
         if self._sends.get(message, 0) != 1:
             return
-        who = record.who
         place = self._delivered.get(who, 0)
         self._delivered[who] = place + 1
         where = self._where.setdefault(message, [])
@@ -50,11 +56,3 @@ class AgreedOrder(Checker):
             highest[pair] = other_place
             highest[who, other] = place
         where.append((who, place))
-
-    def _check_sequence(self, record: Delivered) -> None:
-        last = self._last.get(record.who)
-        self._last[record.who] = (record.ring, record.seq)
-        if last is not None and last[0] == record.ring and seq_less(record.seq, last[1]):
-            raise self.fail(
-                record.time, f"sequence {last[1]} of the same ring was delivered before: {record}"
-            )

@@ -11,6 +11,7 @@ class BoundedQueues(Checker):
     """Fires on a measurement above its bound."""
 
     name = "bounded queues"
+    properties = (("P22", "no queue grows beyond its bound"),)
 
     def on_measured(self, record: Measured) -> None:
         """Compare."""

@@ -13,6 +13,9 @@ class CausalOrder(Checker):
     """Fires when a message is ordered before what its sender knew when sending it."""
 
     name = "causal order"
+    properties = (
+        ("P10", "a message comes after all that its sender had delivered or sent before"),
+    )
 
     def __init__(self) -> None:
         self._last: dict[Process, tuple[Ring | None, int]] = {}

@@ -1,17 +1,17 @@
 """The shape of a checker, and the violation it raises.
 
-Keeps:       a checker listens to exactly the records for which it has an `on_...` method.
+Keeps:       a checker listens to exactly the records and facts for which it has an `on_...` method.
 """
 
 import re
 from typing import Final, get_args
 
 from unisono.base.ids import MS
-from unisono.sim.trace import Record, Trace
+from unisono.sim.trace import Fact, Record, Trace
 
 _METHOD_NAMES: Final = {
     kind: "on_" + re.sub(r"(?<!^)([A-Z])", r"_\1", kind.__name__).lower()
-    for kind in get_args(Record)
+    for kind in (*get_args(Record), *get_args(Fact))
 }
 
 
@@ -29,6 +29,8 @@ class Checker:
     """Base of all checkers: `on_<record>` methods while it happens, `conclude` at the end."""
 
     name = ""
+    properties: tuple[tuple[str, str], ...] = ()
+    """What it judges: the number (or name) of each property, and the property in a few words."""
 
     def attach(self, trace: Trace) -> None:
         """Listen to the records of `trace`."""

@@ -5,7 +5,7 @@ Keeps:       only the first application message of an origin in a ring can have 
 """
 
 from unisono.base.ids import NodeId, seq_less
-from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent, Synced
+from unisono.sim.trace import Delivered, Installed, Process, Ring, Sent, Synced, Trace
 
 
 class Company:
@@ -22,6 +22,13 @@ class Company:
         self._ring: dict[Process, Ring] = {}
         self._whole: set[Ring] = set()
         self._first: dict[tuple[Ring, NodeId], int] = {}
+
+    def attach(self, trace: Trace) -> None:
+        """Listen to `trace`."""
+        trace.listen(Sent, self.sent)
+        trace.listen(Installed, self.installed)
+        trace.listen(Synced, self.synced)
+        trace.listen(Delivered, self.delivered)
 
     def sent(self, record: Sent) -> None:
         """Note when a message was accepted."""

@@ -11,6 +11,9 @@ class DeliveryView(Checker):
     """Fires when a message of another ring, or before the first view, is delivered."""
 
     name = "delivery view"
+    properties = (
+        ("P2", "a message is delivered in the view of its ring, or the transitional view after it"),
+    )
 
     def __init__(self) -> None:
         self._ring: dict[Process, Ring] = {}

@@ -40,6 +40,12 @@ class GroupAgreement(Checker):
     """Fires when two clients of a group disagree about what happened while both were in it."""
 
     name = "group agreement"
+    properties = (
+        (
+            "P21",
+            "members of a group that stay together see the same messages and changes in one order",
+        ),
+    )
 
     def __init__(self) -> None:
         self._ring: dict[Process, Ring] = {}

@@ -12,6 +12,12 @@ class GroupIntegrity(Checker):
     """Fires on invented, changed, doubled, swapped and lost messages of clients."""
 
     name = "group integrity"
+    properties = (
+        (
+            "groups",
+            "a group's message comes once, unchanged, in its sender's order, and back to it",
+        ),
+    )
 
     def __init__(self) -> None:
         self._sent: dict[tuple[bytes, int], tuple[Member, int]] = {}

@@ -19,12 +19,16 @@ class Integrity(Checker):
     """Fires on invented, changed, doubled messages, and on a place with two origins."""
 
     name = "integrity"
+    properties = (
+        ("P1", "a message is delivered at most once, unchanged, and only if it was sent"),
+        ("P18", "one place in the order has one origin"),
+    )
 
     def __init__(self) -> None:
         self._sent: dict[tuple[NodeId, int], int] = {}
         self._places: dict[tuple[NodeId, int], set[Place]] = {}
         self._origin: dict[tuple[Ring | None, int], NodeId] = {}
-        self._last: dict[Process, tuple[Ring | None, int, dict[int, int]]] = {}
+        self._last: dict[Process, tuple[tuple[Ring | None, int], dict[int, int]]] = {}
 
     def on_sent(self, record: Sent) -> None:
         """Count the content."""
@@ -47,19 +51,17 @@ class Integrity(Checker):
                 f"sequence {record.seq} of ring {record.ring} came from node"
                 f" {self._origin[spot]} elsewhere: {record}",
             )
-        places = self._places.setdefault(message, set())
-        places.add((*spot, self._repeats(record)))
+        last = self._last.get(record.who)
+        if last is None or last[0] != spot:
+            last = self._last[record.who] = (spot, {})
+        # How often this process has delivered the same content from the same packet before.
+        repeats = last[1][record.key] = last[1].get(record.key, -1) + 1
+        places = self._places.get(message)
+        if places is None:
+            places = self._places[message] = set()
+        places.add((*spot, repeats))
         if len(places) > sends:
             raise self.fail(
                 record.time,
                 f"sent {sends} times, delivered at {len(places)} places of the order: {record}",
             )
-
-    def _repeats(self, record: Delivered) -> int:
-        """How often this process has delivered the same content from the same packet before."""
-        last = self._last.get(record.who)
-        if last is None or last[0] != record.ring or last[1] != record.seq:
-            last = self._last[record.who] = (record.ring, record.seq, {})
-        repeats = last[2].get(record.key, 0)
-        last[2][record.key] = repeats + 1
-        return repeats

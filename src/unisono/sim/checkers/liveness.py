@@ -32,6 +32,10 @@ class Liveness(Checker):
     """Fires at the end when the live nodes are not in one synced view with equal deliveries."""
 
     name = "liveness"
+    properties = (
+        ("P15", "when all is calm, every live process is in the view that the others are in"),
+        ("P16", "when all is calm, all live processes come to one view in bounded time"),
+    )
 
     def __init__(self) -> None:
         self._live: dict[Process, _Standing] = {}

@@ -27,6 +27,12 @@ class NoGhosts(Checker):
     """Fires on a listed member without a node, a change that does not fit, a ghost at the end."""
 
     name = "no ghosts"
+    properties = (
+        (
+            "ghosts",
+            "who is listed in a group lives on a member of the ring; each exit is told once",
+        ),
+    )
 
     def __init__(self) -> None:
         self._nodes: dict[Process, frozenset[NodeId]] = {}

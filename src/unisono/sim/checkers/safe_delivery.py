@@ -9,7 +9,7 @@ from typing import TypeAlias
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.checkers.company import Company
-from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent, Synced
+from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent, Trace
 
 Message: TypeAlias = tuple[NodeId, int, int]
 """Origin, key, sequence."""
@@ -19,6 +19,9 @@ class SafeDelivery(Checker):
     """Fires when a safe message was delivered as stable and a member went on without it."""
 
     name = "safe delivery"
+    properties = (
+        ("P11", "what is delivered as safe in a regular view is delivered by all its members"),
+    )
 
     def __init__(self) -> None:
         self._company = Company()
@@ -29,20 +32,19 @@ class SafeDelivery(Checker):
         self._stable: dict[Ring, dict[Message, Delivered]] = {}
         self._excused: set[tuple[Process, Ring]] = set()
 
-    def on_synced(self, record: Synced) -> None:
-        """Where all are Unisono, nobody may miss anything."""
-        self._company.synced(record)
+    def attach(self, trace: Trace) -> None:
+        """Listen, behind the company of all."""
+        self._company = trace.observer(Company)
+        super().attach(trace)
 
     def on_sent(self, record: Sent) -> None:
         """Note what was asked for as safe."""
-        self._company.sent(record)
         if record.safe:
             self._safe.add((record.who.node, record.key))
 
     def on_installed(self, record: Installed) -> None:
         """Follow each process's regular view."""
         who = record.who
-        self._company.installed(record)
         if record.regular:
             self._view[who] = (record.ring, True)
             self._installed.setdefault(record.ring, []).append(who)
@@ -57,7 +59,6 @@ class SafeDelivery(Checker):
     def on_delivered(self, record: Delivered) -> None:
         """A safe message delivered in a regular view is owed by all who installed it."""
         ring = record.ring
-        self._company.delivered(record)
         if ring is None or (record.origin, record.key) not in self._safe:
             return
         message = (record.origin, record.key, record.seq)

@@ -13,6 +13,7 @@ class SelfDelivery(Checker):
     """Fires at the end, for a live sender whose message never came back."""
 
     name = "self delivery"
+    properties = (("P7", "a process delivers what it sent, unless it crashes"),)
 
     def __init__(self) -> None:
         self._owed: dict[Process, dict[int, list[Sent]]] = {}

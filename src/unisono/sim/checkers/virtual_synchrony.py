@@ -9,7 +9,7 @@ from typing import TypeAlias
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.checkers.company import Company
-from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Sent, Synced
+from unisono.sim.trace import Crashed, Delivered, Installed, Process, Ring, Trace
 
 Log: TypeAlias = list[tuple[int, NodeId, int]]
 """Sequence, origin and key of what one process delivered in one ring, in its order."""
@@ -19,6 +19,11 @@ class VirtualSynchrony(Checker):
     """Fires when two processes that stayed together delivered different sequences of messages."""
 
     name = "virtual synchrony"
+    properties = (
+        ("P12", "processes that move together deliver the same messages in the same order"),
+        ("P13", "the obligation set is the same for all who move together"),
+        ("P14", "nothing is asked of processes that part"),
+    )
 
     def __init__(self) -> None:
         self._company = Company()
@@ -26,17 +31,13 @@ class VirtualSynchrony(Checker):
         self._log: dict[Process, Log] = {}
         self._moved: dict[tuple[Ring, Ring], tuple[Process, Log]] = {}
 
-    def on_synced(self, record: Synced) -> None:
-        """Where all are Unisono, nobody may miss anything."""
-        self._company.synced(record)
-
-    def on_sent(self, record: Sent) -> None:
-        """A newcomer may miss what began before it came."""
-        self._company.sent(record)
+    def attach(self, trace: Trace) -> None:
+        """Listen, behind the company of all."""
+        self._company = trace.observer(Company)
+        super().attach(trace)
 
     def on_delivered(self, record: Delivered) -> None:
         """Keep the sequence of the current ring."""
-        self._company.delivered(record)
         self._log.setdefault(record.who, []).append((record.seq, record.origin, record.key))
 
     def on_crashed(self, record: Crashed) -> None:
@@ -49,7 +50,6 @@ class VirtualSynchrony(Checker):
         if not record.regular:
             return
         who = record.who
-        self._company.installed(record)
         before = self._ring.get(who)
         log = self._log.pop(who, [])
         self._ring[who] = record.ring

@@ -1,0 +1,63 @@
+"""Mutant: one small wrong change to the product, planted for a while and taken out again.
+
+Keeps:       the product's files stay as they are; a mutant whose line is no more says so.
+"""
+
+import inspect
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from types import FunctionType
+from typing import Any
+
+
+class LineGone(Exception):
+    """The line that a mutant makes wrong is not in its method, or more than once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """In `owner.method` the text `right` becomes `wrong`; `what` says in a line what that means."""
+
+    name: str
+    what: str
+    owner: type
+    method: str
+    right: str
+    wrong: str
+    _source: str = field(init=False, repr=False)
+    """Read at once: the file may be another by the time that the mutant is planted."""
+
+    def __post_init__(self) -> None:
+        function = self._function()
+        object.__setattr__(self, "_source", textwrap.dedent(inspect.getsource(function)))
+
+    @property
+    def stack(self) -> str:
+        """What must stand above the ring for it to matter: services, or whatever is drawn."""
+        return "services" if self.owner.__module__.startswith("unisono.services") else ""
+
+    @contextmanager
+    def planted(self) -> Iterator[None]:
+        """The product is wrong inside. Raises LineGone."""
+        original = self.owner.__dict__[self.method]
+        setattr(self.owner, self.method, self._wrong_method())
+        try:
+            yield
+        finally:
+            setattr(self.owner, self.method, original)
+
+    def _function(self) -> FunctionType:
+        method = self.owner.__dict__[self.method]
+        assert isinstance(method, FunctionType), f"{self.name}: not a plain method"
+        return method
+
+    def _wrong_method(self) -> Any:
+        if self._source.count(self.right) != 1:
+            where = f"{self.owner.__name__}.{self.method}"
+            raise LineGone(f"{self.name}: not exactly once in {where}:\n{self.right}")
+        code = compile(self._source.replace(self.right, self.wrong), f"<{self.name}>", "exec")
+        made: dict[str, Any] = {}
+        exec(code, self._function().__globals__, made)  # noqa: S102  # the product's own text, changed here
+        return made[self.method]
