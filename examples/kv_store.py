@@ -5,7 +5,8 @@
 Commands travel through the group and are obeyed where they come back: in the same order everywhere,
 reads included. Who has no copy asks for one. The question arrives at the same moment for everybody,
 so the answer is the dictionary of that moment; what was ordered since, the newcomer adds itself.
-When two partitions meet, the side of the smallest member keeps its copy.
+When two partitions meet, the side of the smallest member keeps its copy, even if that is one that
+was just started alone: a store that must not forget would let the larger side win.
 """
 
 import json

@@ -44,14 +44,6 @@ PACKING: Final = (
         "(self._fragment + 1) % (FRAGMENT_NUMBER_MAX + 1)",
     ),
     Mutant(
-        "last-in-packet-decides",
-        "A packet is safe when its last message is, not when any is.",
-        SendQueue,
-        "next_packet",
-        "safe = safe or message.safe",
-        "safe = message.safe",
-    ),
-    Mutant(
         "half-a-message-for-joiners",
         "A message that was begun on the old ring goes on in the new one, also among natives.",
         Totem,

@@ -153,14 +153,6 @@ RECOVERY: Final = (
         "pass",
     ),
     Mutant(
-        "ring-seq-stored-late",
-        "The commit token leaves before the ring's sequence is written down.",
-        Recovery,
-        "_enter_commit",
-        "self._effects.append(StoreRingSeq(commit.ring.seq))\n    self._send_commit(commit, now)",
-        "self._send_commit(commit, now)\n    self._effects.append(StoreRingSeq(commit.ring.seq))",
-    ),
-    Mutant(
         "token-originated-again",
         "A commit token that comes back twice starts a second token.",
         Recovery,

@@ -1,6 +1,7 @@
 """Whole runs: repeatable to the byte, without a violation, fast enough to be run often."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from unisono.sim.main import main
 from unisono.sim.run import Request, run_seed
 
 SMOKE_FIRST = 1
-SMOKE_SEEDS = int(os.environ.get("UNISONO_SIM_SEEDS", "300"))
+SMOKE_SEEDS = int(os.environ.get("UNISONO_SIM_SEEDS", "2000"))
 
 REGRESSIONS = [
     line
@@ -49,8 +50,8 @@ def test_run_when_seeds_differ_then_traces_differ() -> None:
     assert run_seed(Request(5, 3)).digest != run_seed(Request(6, 3)).digest
 
 
-@pytest.mark.timeout(600)
-def test_run_when_three_hundred_seeds_then_no_property_is_broken() -> None:
+@pytest.mark.timeout(900)
+def test_run_when_thousands_of_seeds_then_no_property_is_broken() -> None:
     command = [sys.executable, "-m", "unisono.sim.main", "--verbose", "--jobs", str(os.cpu_count())]
     command += ["--seed", str(SMOKE_FIRST), "--seeds", str(SMOKE_SEEDS)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -64,8 +65,8 @@ def test_run_when_three_hundred_seeds_then_no_property_is_broken() -> None:
 
 @pytest.mark.parametrize("line", REGRESSIONS)
 def test_run_when_its_seed_found_a_fault_once_then_finds_none(line: str) -> None:
-    seed, stack, nodes, what = line.split(maxsplit=3)
-    outcome = run_seed(Request(int(seed), int(nodes), stack))
+    seed, storm, stack, nodes, what = line.split(maxsplit=4)
+    outcome = run_seed(Request(int(seed), int(nodes), stack.strip("-"), storm.strip("-")))
     assert outcome.ok, f"{what}: {outcome.text}"
 
 
@@ -80,7 +81,46 @@ def test_main_when_all_is_well_then_prints_one_line_and_exits_0(
     assert main(["--seed", "3", "--nodes", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 1
-    assert lines[0].startswith("seed 3 nodes 2: ok,")
+    assert re.match(r"seed 3 \w+ nodes 2: ok,", lines[0])
+
+
+def test_main_when_many_seeds_then_the_speed_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--seed", "3", "--seeds", "2", "--storm", "calm", "--jobs", "1"]) == 0
+    *seeds, speed, verdict = capsys.readouterr().out.splitlines()
+    assert [line.split()[2] for line in seeds] == ["calm", "calm"]
+    assert "events/s" in speed
+    assert "simulated hours a minute" in speed
+    assert verdict == "2 seeds, 0 failed"
+
+
+def test_main_when_a_picture_is_asked_for_then_one_file_and_the_same_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "run.html"
+    assert main(["--seed", "3", "--nodes", "2", "--html", str(page)]) == 0
+    digest = run_seed(Request(3, 2)).digest[:16]
+    assert digest in capsys.readouterr().out
+    assert "token moves were not recorded" not in page.read_text()
+
+
+def test_main_when_a_failing_seed_is_shrunk_then_the_scenario_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unisono.sim.cluster.Cluster.recovery_bound", lambda *_: 1)
+    scenario = tmp_path / "small.txt"
+    arguments = ["--seed", "4", "--nodes", "2", "--storm", "calm", "--seconds", "3"]
+    assert main([*arguments, "--shrink", str(scenario)]) == 1
+    assert "FAILED self delivery" in capsys.readouterr().out
+    assert "self delivery" in scenario.read_text()
+
+
+def test_main_when_small_worlds_are_searched_then_tells_how_many_there_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["--search", "--nodes", "2", "--messages", "1", "--faults", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert "complete" in printed
+    assert re.search(r"\d+ states", printed)
 
 
 def test_main_when_a_seed_fails_then_says_how_to_repeat_it_and_exits_1(
@@ -89,5 +129,5 @@ def test_main_when_a_seed_fails_then_says_how_to_repeat_it_and_exits_1(
     monkeypatch.setattr("unisono.sim.cluster.Cluster.recovery_bound", lambda *_: 1)
     assert main(["--seed", "4", "--nodes", "3", "--commit", "abc"]) == 1
     printed = capsys.readouterr().out
-    assert "FAILED liveness" in printed
+    assert "FAILED self delivery" in printed
     assert "again: unisono-sim --seed 4 --nodes 3 --trace   (commit abc)" in printed

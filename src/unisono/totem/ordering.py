@@ -163,6 +163,7 @@ class Ordering(RingState):
             seq_distance(store.released, token.seq) <= 2 * STORED_MESSAGES_MAX
             and seq_distance(token.aru, token.seq) <= STORED_MESSAGES_MAX  # so aru is not above seq
             and lacking <= STORED_MESSAGES_MAX
+            and not seq_less(token.seq, store.delivered)  # one of the two is a lie: form a new ring
         )
 
     def _visit(self, token: Token, store: RingStore, now: Nanos) -> None:
