@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unisono.base.errors import UsageError, WireError
-from unisono.crypto.noise import Handshake, Statics
+from unisono.crypto.noise import Handshake, StaticKeys
 
 PSK = bytes(range(32))
 PROLOGUE = b"unisono/1|demo|1|2"
@@ -27,11 +27,11 @@ TO_INITIATOR = bytes.fromhex("189a1e0941bf4814d435d50687968c1d3ecd6a879889730942
 def pair(
     psks: tuple[bytes, bytes] = (PSK, PSK),
     prologues: tuple[bytes, bytes] = (PROLOGUE, PROLOGUE),
-    statics: tuple[Statics | None, Statics | None] = (None, None),
+    static_keys: tuple[StaticKeys | None, StaticKeys | None] = (None, None),
 ) -> tuple[Handshake, Handshake]:
     return (
-        Handshake(initiator=True, psk=psks[0], prologue=prologues[0], statics=statics[0]),
-        Handshake(initiator=False, psk=psks[1], prologue=prologues[1], statics=statics[1]),
+        Handshake(initiator=True, psk=psks[0], prologue=prologues[0], static_keys=static_keys[0]),
+        Handshake(initiator=False, psk=psks[1], prologue=prologues[1], static_keys=static_keys[1]),
     )
 
 
@@ -54,7 +54,7 @@ def test_handshake_when_nnpsk0_then_equals_the_vector_of_another_implementation(
 
 def test_handshake_when_kkpsk0_then_both_agree_and_differ_from_nnpsk0() -> None:
     a, b = b"\x0a" * 32, b"\x0b" * 32
-    initiator, responder = pair(statics=(Statics(a, public(b)), Statics(b, public(a))))
+    initiator, responder = pair(static_keys=(StaticKeys(a, public(b)), StaticKeys(b, public(a))))
     assert responder.read(initiator.write(FIRST, b"1")) == b"1"
     assert initiator.read(responder.write(SECOND, b"2")) == b"2"
     ours, theirs = initiator.split(), responder.split()
@@ -64,7 +64,9 @@ def test_handshake_when_kkpsk0_then_both_agree_and_differ_from_nnpsk0() -> None:
 
 def test_handshake_when_the_peer_has_another_static_key_then_does_not_open() -> None:
     a, b, rogue = b"\x0a" * 32, b"\x0b" * 32, b"\x0c" * 32
-    initiator, responder = pair(statics=(Statics(rogue, public(b)), Statics(b, public(a))))
+    initiator, responder = pair(
+        static_keys=(StaticKeys(rogue, public(b)), StaticKeys(b, public(a)))
+    )
     with pytest.raises(WireError):
         responder.read(initiator.write(FIRST, b""))
 

@@ -68,6 +68,8 @@ def judge(mutant: Mutant, seed: int) -> Catch | None:
             outcome = run_seed(Request(seed, stack=mutant.stack))
     except _TooLong:
         return None
+    if "NameError" in outcome.text:
+        raise LineGone(f"{mutant.name}: the wrong line names what its file does not know")
     return None if outcome.ok else Catch(outcome.name, seed)
 
 

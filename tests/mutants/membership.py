@@ -3,13 +3,13 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
-from unisono.totem.membership import Membership
+from unisono.totem.machine import Totem
 
 MEMBERSHIP: Final = (
     Mutant(
         "ring-seq-not-learnt",
         "The highest ring sequence heard of in joins is not remembered.",
-        Membership,
+        Totem,
         "_raise_ring_seq",
         "self._token_ring_seq = max(",
         "self._token_ring_seq = min(",
@@ -17,7 +17,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "consensus-of-one",
         "One candidate's agreement counts as everybody's.",
-        Membership,
+        Totem,
         "_is_agreed",
         "return all(",
         "return any(",
@@ -25,7 +25,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "everybody-forms-the-ring",
         "Whoever finds consensus sends a commit token, not only the lowest.",
-        Membership,
+        Totem,
         "_conclude",
         "elif self._candidates()[:1] != [self._me]:",
         "elif not self._candidates():",
@@ -33,7 +33,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "own-join-not-counted",
         "A node does not agree with itself, and fails itself for its silence.",
-        Membership,
+        Totem,
         "_enter_gather",
         "self._consensus = {self._me}",
         "self._consensus = set()",
@@ -41,7 +41,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "join-not-repeated",
         "A join is sent once and not repeated while gathering.",
-        Membership,
+        Totem,
         "_repeat_join",
         "self._set_timer(Timer.JOIN, now + self._settings.join_ns)",
         "pass",
@@ -49,7 +49,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "no-consensus-timer",
         "Nobody is failed for his silence: the timer is not started.",
-        Membership,
+        Totem,
         "_enter_gather",
         "self._set_timer(Timer.CONSENSUS, now + self._settings.consensus_ns)",
         "pass",
@@ -57,7 +57,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "silent-not-failed",
         "Who has not agreed in time stays a candidate.",
-        Membership,
+        Totem,
         "_fail_the_silent",
         "if node not in self._consensus",
         "if node in self._failed",
@@ -65,7 +65,7 @@ MEMBERSHIP: Final = (
     Mutant(
         "commit-half-way-is-complete",
         "A commit token of the first rotation that comes again counts as complete.",
-        Membership,
+        Totem,
         "_is_complete",
         "and commit.memb_index == len(commit.addr)",
         "",

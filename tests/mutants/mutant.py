@@ -18,7 +18,10 @@ class LineGone(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """In `owner.method` the text `right` becomes `wrong`; `what` says in a line what that means."""
+    """In `owner.method` the text `right` becomes `wrong`; `what` says in a line what that means.
+
+    The method may be inherited: it is wrong in the class where it is written.
+    """
 
     name: str
     what: str
@@ -41,15 +44,18 @@ class Mutant:
     @contextmanager
     def planted(self) -> Iterator[None]:
         """The product is wrong inside. Raises LineGone."""
-        original = self.owner.__dict__[self.method]
-        setattr(self.owner, self.method, self._wrong_method())
+        home, original = self._home(), self._function()
+        setattr(home, self.method, self._wrong_method())
         try:
             yield
         finally:
-            setattr(self.owner, self.method, original)
+            setattr(home, self.method, original)
+
+    def _home(self) -> type:
+        return next(each for each in self.owner.__mro__ if self.method in each.__dict__)
 
     def _function(self) -> FunctionType:
-        method = self.owner.__dict__[self.method]
+        method = self._home().__dict__[self.method]
         assert isinstance(method, FunctionType), f"{self.name}: not a plain method"
         return method
 

@@ -3,14 +3,14 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
-from unisono.totem.ordering import Ordering
+from unisono.totem.machine import Totem
 from unisono.totem.store import RingStore
 
 ORDERING: Final = (
     Mutant(
         "gap-jumped",
         "Delivery goes on behind a missing message.",
-        Ordering,
+        Totem,
         "_deliver_ready",
         "    following = (seq + 1) & U32\n    while",
         "    following = min((each for each in messages if each > seq), default=0)\n    while",
@@ -18,7 +18,7 @@ ORDERING: Final = (
     Mutant(
         "safe-is-agreed",
         "Messages that ask to be safe are delivered as soon as agreed ones.",
-        Ordering,
+        Totem,
         "_deliver_ready",
         "if message.guarantee and seq_less",
         "if message.guarantee > 1 and seq_less",
@@ -26,23 +26,23 @@ ORDERING: Final = (
     Mutant(
         "safe-after-one-rotation",
         "The safe point is the token's aru of this visit, not the lower one of two visits.",
-        Ordering,
+        Totem,
         "_visit",
-        "store.safe_point = _min_seq(token.aru, last)",
+        "store.safe_point = seq_min(token.aru, last)",
         "store.safe_point = token.aru",
     ),
     Mutant(
         "released-when-delivered",
         "Messages are forgotten once delivered here, though others may still ask for them.",
-        Ordering,
+        Totem,
         "_visit",
-        "store.release(_min_seq(store.safe_point, store.delivered))",
+        "store.release(seq_min(store.safe_point, store.delivered))",
         "store.release(store.delivered)",
     ),
     Mutant(
         "visit-starts-no-timer",
         "A visit of the token does not put off the token's time-out.",
-        Ordering,
+        Totem,
         "_visit",
         "self._restart_token_timers(now)",
         "pass",
@@ -50,7 +50,7 @@ ORDERING: Final = (
     Mutant(
         "token-seq-not-kept",
         "The token's number is not remembered, so that a repeated token is a new one.",
-        Ordering,
+        Totem,
         "_visit",
         "self._token_seq = token.token_seq",
         "pass",
@@ -58,7 +58,7 @@ ORDERING: Final = (
     Mutant(
         "token-accepted-twice",
         "A token with the number of the last one is accepted again.",
-        Ordering,
+        Totem,
         "_token_seq_floor",
         "return seq_add(self._token_seq, len(self._ring_members()) - 1)",
         "return seq_add(self._token_seq, -1)",
@@ -66,7 +66,7 @@ ORDERING: Final = (
     Mutant(
         "token-of-other-ring",
         "A token counts when its ring has the same representative, whatever its sequence.",
-        Ordering,
+        Totem,
         "_on_token",
         "token.ring != self._ring",
         "token.ring.rep != self._ring.rep",
@@ -74,7 +74,7 @@ ORDERING: Final = (
     Mutant(
         "multicast-of-other-ring",
         "A message of another ring of the same representative is taken as one of this ring.",
-        Ordering,
+        Totem,
         "_on_mcast",
         "message.ring != self._ring",
         "message.ring.rep != self._ring.rep",
@@ -82,15 +82,15 @@ ORDERING: Final = (
     Mutant(
         "aru-one-too-high",
         "A node says of itself that it has one message more than it has.",
-        Ordering,
+        Totem,
         "_lower_aru",
-        "token.aru = _min_seq(store.aru, token.seq)",
-        "token.aru = _min_seq(seq_add(store.aru, 1), token.seq)",
+        "token.aru = seq_min(store.aru, token.seq)",
+        "token.aru = seq_min(store.aru + 1, token.seq)",
     ),
     Mutant(
         "aru-raised-by-anyone",
         "Whoever is visited sets the token's aru, not only who has less or who set it.",
-        Ordering,
+        Totem,
         "_lower_aru",
         "or lowered_by == 0",
         "or lowered_by != 0",
@@ -98,7 +98,7 @@ ORDERING: Final = (
     Mutant(
         "nothing-asked-for",
         "Missing messages are never counted, so that none is ever asked for.",
-        Ordering,
+        Totem,
         "_request_missing",
         "if store.aru == token.seq:",
         "if store.aru == token.seq or not miss:",
@@ -106,7 +106,7 @@ ORDERING: Final = (
     Mutant(
         "asks-for-the-next",
         "The request names the message behind the missing one.",
-        Ordering,
+        Totem,
         "_request_missing",
         "Rtr(store.ring, seq)",
         "Rtr(store.ring, seq_add(seq, 1))",
@@ -114,7 +114,7 @@ ORDERING: Final = (
     Mutant(
         "last-never-asked-for",
         "The last message that the token names is not looked for.",
-        Ordering,
+        Totem,
         "_request_missing",
         "store.missing(token.seq, GAPS_SCANNED_MAX)",
         "store.missing(token.seq, GAPS_SCANNED_MAX)[:-1]",
@@ -122,7 +122,7 @@ ORDERING: Final = (
     Mutant(
         "rest-has-no-end",
         "The token rests without a timer that makes it go on.",
-        Ordering,
+        Totem,
         "_pass_on",
         "self._set_timer(Timer.REST, now + keep)",
         "pass",
@@ -130,7 +130,7 @@ ORDERING: Final = (
     Mutant(
         "strangers-not-heard",
         "Nodes that may join are ignored when they speak on another ring.",
-        Ordering,
+        Totem,
         "_hear_stranger",
         "not self._may_join(node)",
         "self._may_join(node)",
@@ -138,7 +138,7 @@ ORDERING: Final = (
     Mutant(
         "merge-never-offered",
         "The representative of an idle ring stays silent, so that idle rings do not meet.",
-        Ordering,
+        Totem,
         "_detect_merge",
         "and self._is_rep()",
         "and not self._is_rep()",

@@ -3,13 +3,13 @@
 from typing import Final
 
 from tests.mutants.mutant import Mutant
-from unisono.totem.recovery import Recovery
+from unisono.totem.machine import Totem
 
 RECOVERY: Final = (
     Mutant(
         "one-has-all-is-enough",
         "The exchange is left out as soon as one member of the old ring has everything.",
-        Recovery,
+        Totem,
         "_messages_to_exchange",
         "if all(",
         "if any(",
@@ -17,7 +17,7 @@ RECOVERY: Final = (
     Mutant(
         "exchanges-own-only",
         "A node sends only the old messages that it sent itself; those of the dead are lost.",
-        Recovery,
+        Totem,
         "_messages_to_exchange",
         "if message is not None:",
         "if message is not None and message.system_from == self._me:",
@@ -25,7 +25,7 @@ RECOVERY: Final = (
     Mutant(
         "exchange-lacks-the-last",
         "The last message of the old ring is not exchanged.",
-        Recovery,
+        Totem,
         "_messages_to_exchange",
         "seq_distance(low, old.high) + 1",
         "seq_distance(low, old.high)",
@@ -33,7 +33,7 @@ RECOVERY: Final = (
     Mutant(
         "exchange-from-the-highest",
         "The exchange begins behind what the best member has, not the worst.",
-        Recovery,
+        Totem,
         "_messages_to_exchange",
         "low = old.high\n    for entry in kin:\n        if seq_less(entry.aru, low):",
         "low = kin[0].aru\n    for entry in kin:\n        if seq_less(low, entry.aru):",
@@ -41,7 +41,7 @@ RECOVERY: Final = (
     Mutant(
         "less-than-best-is-complete",
         "Who has all that it knows of is complete, though a later entry shows that there is more.",
-        Recovery,
+        Totem,
         "_fill_entry",
         "entry.received_flg = 0",
         "pass",
@@ -49,7 +49,7 @@ RECOVERY: Final = (
     Mutant(
         "aru-of-commit-is-high",
         "A node reports the highest message it has, not the last one without a gap before it.",
-        Recovery,
+        Totem,
         "_fill_entry",
         "old.ring, old.aru, old.delivered",
         "old.ring, old.high, old.delivered",
@@ -57,7 +57,7 @@ RECOVERY: Final = (
     Mutant(
         "retrans-flag-stays",
         "Who raised the flag for retransmissions does not lower it when it has sent all.",
-        Recovery,
+        Totem,
         "_recover",
         "token.retrans_flg = 0",
         "pass",
@@ -65,7 +65,7 @@ RECOVERY: Final = (
     Mutant(
         "recovered-at-first-sight",
         "A node is through with recovery at the first token without the flag.",
-        Recovery,
+        Totem,
         "_recover",
         "return self._rotation_counter == 2",
         "return not token.retrans_flg",
@@ -73,7 +73,7 @@ RECOVERY: Final = (
     Mutant(
         "counters-of-last-attempt",
         "Recovery begins with the rotation counters of an attempt that failed.",
-        Recovery,
+        Totem,
         "_enter_recovery",
         "self._retrans_flg_count = self._rotation_counter = self._install_seq = 0",
         "self._install_seq = 0",
@@ -81,7 +81,7 @@ RECOVERY: Final = (
     Mutant(
         "token-seq-of-last-ring",
         "The new ring's tokens are compared with the number of the old ring's last one.",
-        Recovery,
+        Totem,
         "_enter_recovery",
         "self._token_seq = SEQ_BEFORE_FIRST",
         "pass",
@@ -89,7 +89,7 @@ RECOVERY: Final = (
     Mutant(
         "companions-of-any-ring",
         "Old members count as companions even when they come from another ring.",
-        Recovery,
+        Totem,
         "_enter_recovery",
         "node in entries and entries[node].ring == old.ring",
         "node in entries",
@@ -97,7 +97,7 @@ RECOVERY: Final = (
     Mutant(
         "foreign-messages-unwrapped",
         "Messages that others recover from their old ring are put into one's own.",
-        Recovery,
+        Totem,
         "_unwrap",
         "and inner.ring == old.ring",
         "and inner.ring",
@@ -105,7 +105,7 @@ RECOVERY: Final = (
     Mutant(
         "no-transitional-view",
         "The transitional configuration is not announced.",
-        Recovery,
+        Totem,
         "_enter_operational",
         "self._announce(ConfigurationKind.TRANSITIONAL, recovery.ring, self._trans, left, ())",
         "pass",
@@ -113,7 +113,7 @@ RECOVERY: Final = (
     Mutant(
         "transitional-view-late",
         "What lies behind a gap of the old ring is delivered before the transitional view.",
-        Recovery,
+        Totem,
         "_enter_operational",
         "self._announce(ConfigurationKind.TRANSITIONAL, recovery.ring, self._trans, left, ())\n"
         "    self._deliver_beyond_gaps(old)",
@@ -123,7 +123,7 @@ RECOVERY: Final = (
     Mutant(
         "rest-of-old-ring-dropped",
         "Nothing of the old ring is delivered in the transitional configuration.",
-        Recovery,
+        Totem,
         "_deliver_beyond_gaps",
         "while seq != old.high:",
         "while seq != old.delivered:",
@@ -131,7 +131,7 @@ RECOVERY: Final = (
     Mutant(
         "nothing-beyond-a-gap",
         "Behind a gap even the messages of companions are dropped.",
-        Recovery,
+        Totem,
         "_deliver_beyond_gaps",
         "elif not gap or message.system_from in self._trans:",
         "elif not gap:",
@@ -139,7 +139,7 @@ RECOVERY: Final = (
     Mutant(
         "all-beyond-a-gap",
         "Behind a gap messages of the lost are delivered, too.",
-        Recovery,
+        Totem,
         "_deliver_beyond_gaps",
         "gap = True",
         "pass",
@@ -147,7 +147,7 @@ RECOVERY: Final = (
     Mutant(
         "ring-seq-not-stored",
         "The ring's sequence is not written down before the ring is formed.",
-        Recovery,
+        Totem,
         "_enter_commit",
         "self._effects.append(StoreRingSeq(commit.ring.seq))",
         "pass",
@@ -155,7 +155,7 @@ RECOVERY: Final = (
     Mutant(
         "token-originated-again",
         "A commit token that comes back twice starts a second token.",
-        Recovery,
+        Totem,
         "_originate_token",
         "self._originated = True",
         "pass",
@@ -163,7 +163,7 @@ RECOVERY: Final = (
     Mutant(
         "sync-in-the-common-queue",
         "After a configuration, messages that wait are sent among those of synchronisation.",
-        Recovery,
+        Totem,
         "_enter_operational",
         "self._syncing = True",
         "pass",

@@ -60,6 +60,11 @@ def seq_add(a: int, count: int) -> int:
     return (a + count) & SEQ_MASK
 
 
+def seq_min(a: int, b: int) -> int:
+    """The one that comes first."""
+    return a if seq_less(a, b) else b
+
+
 def seq_distance(start: int, end: int) -> int:
     """Steps from `start` up to `end`, 0 to 2**32 - 1."""
     return (end - start) & SEQ_MASK

@@ -46,7 +46,7 @@ class Pattern(Enum):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Statics:
+class StaticKeys:
     """Long-lived keys of the KK pattern: own secret and peer's public key, 32 bytes each."""
 
     own: bytes
@@ -70,12 +70,12 @@ class Handshake:
                  "_peer_ephemeral", "_psk", "_static")  # fmt: skip
 
     def __init__(
-        self, *, initiator: bool, psk: bytes, prologue: bytes, statics: Statics | None = None
+        self, *, initiator: bool, psk: bytes, prologue: bytes, static_keys: StaticKeys | None = None
     ) -> None:
-        """KKpsk0 with `statics`, NNpsk0 without. UsageError for keys that are not 32 bytes long."""
+        """KKpsk0 with `static_keys`, NNpsk0 without. UsageError unless keys have 32 bytes."""
         if len(psk) != KEY_BYTES:
             raise UsageError(f"a pre-shared key has {KEY_BYTES} bytes, not {len(psk)}")
-        self._pattern = Pattern.NN if statics is None else Pattern.KK
+        self._pattern = Pattern.NN if static_keys is None else Pattern.KK
         self._initiator = initiator
         self._psk = psk
         self._h = self._ck = self._pattern.label
@@ -86,8 +86,8 @@ class Handshake:
         self._peer_ephemeral: X25519PublicKey | None = None
         self._static: tuple[X25519PrivateKey, X25519PublicKey] | None = None
         self._mix_hash(prologue)
-        if statics is not None:
-            self._know(statics)
+        if static_keys is not None:
+            self._know(static_keys)
 
     def copy(self) -> "Handshake":
         """The same state once more: a message that may be forged is read by a copy."""
@@ -146,13 +146,13 @@ class Handshake:
 
     # -- tokens ------------------------------------------------------------------------------------
 
-    def _know(self, statics: Statics) -> None:
+    def _know(self, static_keys: StaticKeys) -> None:
         """The pre-messages of KK: both static public keys, the initiator's first."""
-        own = X25519PrivateKey.from_private_bytes(statics.own)
-        publics = [own.public_key().public_bytes_raw(), statics.peer_public]
+        own = X25519PrivateKey.from_private_bytes(static_keys.own)
+        publics = [own.public_key().public_bytes_raw(), static_keys.peer_public]
         for public in publics if self._initiator else reversed(publics):
             self._mix_hash(public)
-        self._static = own, X25519PublicKey.from_public_bytes(statics.peer_public)
+        self._static = own, X25519PublicKey.from_public_bytes(static_keys.peer_public)
 
     def _mix_ephemeral(self, public: bytes) -> None:
         self._mix_hash(public)

@@ -10,7 +10,7 @@ from typing import Final
 
 from unisono.base.ids import NodeId
 from unisono.crypto.keys import ClusterKeys
-from unisono.crypto.noise import Statics
+from unisono.crypto.noise import StaticKeys
 from unisono.crypto.sender_keys import Cipher
 from unisono.secure.session import Session
 
@@ -47,7 +47,7 @@ class Context:
     boot: bytes
     """16 random bytes of this life of the daemon."""
     config_version: int = 0
-    statics: dict[NodeId, Statics] = field(default_factory=dict)
+    static_keys: dict[NodeId, StaticKeys] = field(default_factory=dict)
     """Level 2: the static keys by peer; empty on level 1."""
     sessions: dict[int, tuple[NodeId, Session]] = field(default_factory=dict)
     """Sessions that may be addressed, by our number."""

@@ -247,7 +247,7 @@ class Peer:
             initiator=initiator,
             psk=keys.psk,
             prologue=context.prologue(keys, *ends),
-            statics=context.statics.get(self.node),
+            static_keys=context.static_keys.get(self.node),
         )
 
     def _payload(self, index: int) -> Payload:

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from unisono.base.ids import SEQ_BEFORE_FIRST, Nanos
 from unisono.totem import Totem
-from unisono.totem.ordering import ASK_AFTER_NS, FLOW_SETTLED_VISITS
+from unisono.totem.flow import FLOW_SETTLED_VISITS
+from unisono.totem.resting import ASK_AFTER_NS
 from unisono.totem.timers import NEVER, Timer
 from unisono.totem.transitions import State
 

@@ -24,7 +24,7 @@ from unisono.base.ids import (
     seq_less_equal,
 )
 from unisono.base.marks import Mark
-from unisono.totem.ordering import Ordering
+from unisono.totem.resting import Resting
 from unisono.totem.store import RingStore
 from unisono.totem.timers import Timer
 from unisono.wire.ring.srp import (
@@ -38,7 +38,7 @@ from unisono.wire.ring.srp import (
 )
 
 
-class Recovery(Ordering):
+class Recovery(Resting):
     """Forming a new ring out of members that may come from different old ones."""
 
     __slots__ = ()

@@ -8,8 +8,8 @@ Never:       decisions: those are in ordering, recovery and membership, which bu
 from collections import deque
 from collections.abc import Collection
 
-from unisono.base.group import Marked, SendAll, SendTo
-from unisono.base.ids import NO_NODE, SEQ_BEFORE_FIRST, Nanos, NodeId, RingId, RingSeq
+from unisono.base.group import Discard, Marked, SendAll, SendTo
+from unisono.base.ids import MS, NO_NODE, SEQ_BEFORE_FIRST, Nanos, NodeId, RingId, RingSeq
 from unisono.base.marks import Mark
 from unisono.config.settings import RingSettings
 from unisono.totem.delivery import Delivery
@@ -159,3 +159,23 @@ class RingState:
 
     def _may_join(self, node: NodeId) -> bool:
         return node != NO_NODE and (self._known is None or node in self._known)
+
+    def _queue_in_use(self) -> SendQueue:
+        return self._sync_queue if self._syncing else self._queue
+
+    def _ring_members(self) -> tuple[NodeId, ...]:
+        return self._new_members if self._state is State.RECOVERY else self._members
+
+    def _has_overslept(self, now: Nanos) -> bool:
+        """Whether this process stood still past the token time-out: the others have gone on."""
+        return self._timers.row[Timer.TOKEN] <= now and self._is_paused(now)
+
+    def _discard_the_past(self, now: Nanos) -> None:
+        """What waits unread was sent to a member that the others have given up meanwhile."""
+        self._mark(Mark.PAUSE_DETECTED, (now - self._pause_stamp) // MS)
+        self._pause_stamp = now
+        self._effects.append(Discard())
+
+    def _is_paused(self, now: Nanos) -> bool:
+        """Whether this process stood still, so that what it reads now may be long out of date."""
+        return now - self._pause_stamp > self._settings.token_timeout_ns // 2

@@ -6,13 +6,9 @@ Keeps:       aru is the last sequence below which nothing is missing; nothing ab
              forgotten.
 """
 
-from unisono.base.ids import SEQ_MASK, RingId, seq_add, seq_distance, seq_less
+from unisono.base.ids import SEQ_MASK, RingId, seq_add, seq_distance, seq_less, seq_min
 from unisono.base.limits import STORED_MESSAGES_MAX
 from unisono.wire.ring.srp import Mcast
-
-
-def _lower(a: int, b: int) -> int:
-    return a if seq_less(a, b) else b
 
 
 class RingStore:
@@ -80,9 +76,9 @@ class RingStore:
         for number in [each for each in self.messages if seq_less(seq, each)]:
             del self.messages[number]
         self.high = seq
-        self.aru = _lower(self.aru, seq)
-        self.delivered = _lower(self.delivered, seq)
-        self.safe_high = _lower(self.safe_high, seq)
+        self.aru = seq_min(self.aru, seq)
+        self.delivered = seq_min(self.delivered, seq)
+        self.safe_high = seq_min(self.safe_high, seq)
 
     def missing(self, upto: int, limit: int) -> list[int]:
         """The first `limit` sequences in (aru, upto] that are not here."""
