@@ -109,7 +109,7 @@ ORDERING: Final = (
         Totem,
         "_request_missing",
         "Rtr(store.ring, seq)",
-        "Rtr(store.ring, seq_add(seq, 1))",
+        "Rtr(store.ring, seq + 1)",
     ),
     Mutant(
         "last-never-asked-for",

@@ -96,8 +96,9 @@ def draw_plan(request: Request) -> Plan:
         length_ns=length,
         starts=starts,
         faults=faults,
-        messages=tuple(messages),
-        actions=tuple(actions),
+        # What a burst has left when the storm ends is never said: then all is to be quiet.
+        messages=tuple(message for message in messages if message.time < length),
+        actions=tuple(action for action in actions if action.time < length),
     )
 
 

@@ -104,8 +104,9 @@ class Resting(Ordering):
             and token.backlog <= self._pbl
             and not self._is_unsafe(token, store)
         )
-        last_sender = self._last_origin == self._me if self._last_origin else self._is_rep()
-        if not quiet or not last_sender:
+        last = self._last_origin
+        keeper = last if last in self._members else self._ring.rep
+        if not quiet or keeper != self._me:
             self._rest_idle = 0
             return 0
         linger = min(REST_FIRST_NS << self._rest_idle, self._rest_max())
