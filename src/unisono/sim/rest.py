@@ -36,7 +36,8 @@ def rest(cluster: Cluster) -> None:
     window = HOLDS_MEASURED * max(resting, settings.hold_ns)
     if cluster.network.replays and cluster.network.replays_until > cluster.now:
         return
-    cluster.run_until(cluster.now + warm)
+    # What the storm delayed is still to come, and each of it is a mark.
+    cluster.run_until(max(cluster.now, cluster.network.last_arrival) + warm)
     since, datagrams, marks = cluster.now, cluster.network.sent, _marks(cluster)
     cluster.run_until(since + window)
     cluster.trace.tell(
