@@ -7,12 +7,13 @@ import pytest
 
 from unisono.base.errors import WireError
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
+from unisono.crypto.cookies import CookieJar, first_mac
 from unisono.crypto.keys import ClusterKeys, derive
 from unisono.crypto.sender_keys import CIPHERS, OwnKey
 from unisono.secure.context import Context, Keyring
 from unisono.secure.peer import HELLO_RETRY_NS_MAX, SILENCE_NS, Peer
 from unisono.secure.session import SESSION_RENEW_NS
-from unisono.wire.ust.handshake import decode_answer, decode_hello
+from unisono.wire.ust.handshake import Cookie, decode_answer, decode_hello
 from unisono.wire.ust.header import PacketType, decode_header
 from unisono.wire.ust.records import Bye, Record
 
@@ -297,3 +298,39 @@ def test_peer_when_silent_then_greeted_anew_until_it_is_heard_and_the_session_st
     assert b.peer.current is session
     b.receive(a.peer.tell([Bye()]) or b"")
     assert b.peer.deadline == b.now + SILENCE_NS
+
+
+def test_cookie_when_given_then_the_next_hello_shows_it_and_a_forged_one_changes_nothing() -> None:
+    a, _ = pair()
+    a.peer.expire(a.now)
+    (packet,) = a.take()
+    hello = decode_hello(packet)
+    jar = CookieJar()
+    jar.renew(b"s" * 32, a.now)
+    with pytest.raises(WireError):
+        a.peer.on_cookie(Cookie(b"n" * 12, b"x" * 32), a.now)
+    a.peer.on_cookie(jar.issue(KEYS, b"here", b"n" * 12, hello.mac1), a.now)
+    a.now = Nanos(a.now + SECOND)
+    a.peer.expire(a.now)
+    (packet,) = a.take()
+    hello = decode_hello(packet)
+    assert first_mac(KEYS, packet[:-32]) == hello.mac1
+    assert jar.accepts(b"here", packet[:-16], hello.mac2)
+    assert not jar.accepts(b"there", packet[:-16], hello.mac2)
+
+
+def test_cookie_when_nothing_was_asked_then_wire_error() -> None:
+    a, b = pair()
+    with pytest.raises(WireError):
+        b.peer.on_cookie(Cookie(b"n" * 12, b"x" * 32), a.now)
+
+
+def test_key_when_the_peer_lacks_it_then_told_at_once() -> None:
+    a, b = pair()
+    a.peer.expire(a.now)
+    exchange(a, b)
+    b.peer.keys.forget()
+    a.peer.need_key(a.now)
+    exchange(a, b)
+    assert a.is_ready
+    assert b.peer.keys.knows(1)

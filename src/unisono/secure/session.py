@@ -21,11 +21,8 @@ from unisono.wire.ust.header import HEADER_BYTES, Header, PacketType, encode_non
 from unisono.wire.ust.records import Record, decode_records, encode_records
 
 PAIR_WINDOW: Final = 1_024
-SESSION_PACKETS_MAX: Final = 1 << 20
 SESSION_RENEW_NS: Final = 120 * SECOND
 """Age at which the lower node id makes a new session."""
-SESSION_OLD_NS: Final = 180 * SECOND
-"""Age beyond which somebody should know that no new one could be made."""
 SESSION_LINGER_NS: Final = 10 * SECOND
 """How long a session is still read after its successor was confirmed."""
 
@@ -60,11 +57,6 @@ class Session:
         self.is_confirmed = confirmed
         self.read_until: Nanos | None = None
         """Set when a successor took over."""
-
-    @property
-    def is_worn(self) -> bool:
-        """Whether so many packets were sent that a new session is due."""
-        return self._counter >= SESSION_PACKETS_MAX
 
     def seal(self, records: Iterable[Record]) -> bytes:
         """A PAIR packet."""

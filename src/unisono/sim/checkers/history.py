@@ -4,6 +4,8 @@ Counterpart: extended virtual synchrony, the delivery events of section 2.
 Never:       judges: that is for the checkers that share it.
 """
 
+from unisono.base.ids import seq_less
+from unisono.sim.checkers.company import Company
 from unisono.sim.trace import Delivered, Process, Ring, Trace
 
 
@@ -26,3 +28,18 @@ class History:
         if ring is not None:
             self.known.setdefault(ring, {}).setdefault(record.seq, record)
             self.seqs.setdefault((record.who, ring), set()).add(record.seq)
+
+    def passed_over(self, company: Company, last: Delivered) -> Delivered | None:
+        """What anybody delivered before `last` on its ring, and who delivered `last` did not.
+
+        None if there is nothing that it may not miss.
+        """
+        who, ring = last.who, last.ring
+        assert ring is not None, "only a delivery on a known ring has something before it"
+        seqs = self.seqs[who, ring]
+        for seq, other in self.known[ring].items():
+            if seq in seqs or not seq_less(seq, last.seq):
+                continue
+            if not company.may_miss(who, ring, seq, other.origin, other.key):
+                return other
+        return None
