@@ -17,6 +17,7 @@ from unisono.base.group import (
     Pace,
     SendAll,
     SendTo,
+    Silent,
     StoreRingSeq,
     Submitted,
     SyncFinished,
@@ -113,6 +114,44 @@ def test_node_when_killed_then_the_others_form_a_ring_with_transitional_first(vi
         assert transitional.left == (victim,)
         assert regular.members == rest
         assert transitional.ring == regular.ring
+
+
+@pytest.mark.parametrize("victim", [1, 2, 3])
+@pytest.mark.parametrize("native", [False, True])
+def test_silent_when_the_transport_tells_then_the_next_ring_forms_at_once(
+    victim: int, native: bool
+) -> None:
+    ring = Ring(3, native=native)
+    ring.form()
+    ring.kill(victim)
+    died = ring.now
+    teller = min(ring.machines)
+    ring.machines[teller].submit(Silent(NodeId(victim)), ring.now)
+    ring.carry_out(teller)
+    ring.form()
+    assert ring.now - died < 20 * MS
+    rest = tuple(sorted(ring.machines))
+    assert {ring.views[number][-1].members for number in rest} == {rest}
+
+
+def test_silent_when_a_live_member_is_called_so_then_it_comes_back() -> None:
+    ring = Ring(3)
+    ring.form()
+    ring.machines[1].submit(Silent(NodeId(3)), ring.now)
+    ring.carry_out(1)
+    ring.run(lambda: ring.machines[1].members == (1, 2))
+    ring.run(lambda: all(m.members == (1, 2, 3) for m in ring.machines.values()))
+
+
+def test_silent_when_no_member_is_meant_then_nothing_happens() -> None:
+    ring = Ring(2)
+    ring.form()
+    views = len(ring.views[1])
+    for stranger in (1, 3):
+        ring.machines[1].submit(Silent(NodeId(stranger)), ring.now)
+    ring.carry_out(1)
+    ring.idle(3_000)
+    assert len(ring.views[1]) == views
 
 
 def test_recovery_when_a_sender_dies_then_survivors_deliver_the_same() -> None:

@@ -67,6 +67,13 @@ class Leave:
 
 
 @event
+class Silent:
+    """The daemon on `node` is known to be gone: form the next ring without it, at once."""
+
+    node: NodeId
+
+
+@event
 class Pace:
     """Slow the ring down (or stop doing so) because a local reader is behind."""
 

@@ -8,7 +8,15 @@ from typing import Final, TypeAlias
 
 from unisono.base.errors import WireError
 from unisono.base.event import event
-from unisono.base.group import Buffer, Leave, Multicast, Pace, Submitted, SyncFinished
+from unisono.base.group import (
+    Buffer,
+    Leave,
+    Multicast,
+    Pace,
+    Silent,
+    Submitted,
+    SyncFinished,
+)
 from unisono.base.ids import Nanos, NodeId, RingId
 from unisono.base.limits import (
     MULTICAST_BYTES_MAX,
@@ -39,7 +47,7 @@ class Start:
     """Begin: after the interface delay the node looks for others."""
 
 
-Request: TypeAlias = Start | Multicast | SyncFinished | Leave | Pace
+Request: TypeAlias = Start | Multicast | SyncFinished | Leave | Pace | Silent
 
 
 class Totem(Membership):
@@ -81,6 +89,8 @@ class Totem(Membership):
                 self._begin_leave(now)
             case Pace():
                 self._set_pace(request.slow, now)
+            case Silent():
+                self._on_silent(request.node, now)
         if self._to_self:
             self._run_to_self(now)
         return Submitted.ACCEPTED

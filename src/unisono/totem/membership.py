@@ -5,6 +5,7 @@ Counterpart: corosync exec/totemsrp.c (memb_join_process, message_handler_memb_*
 Keeps:       proc and failed only grow while gathering, so that gathering ends.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 from unisono.base.group import Left
@@ -139,6 +140,27 @@ class Membership(Recovery):
             return False
         self._step(Input.CONSENSUS_REACHED, now, self._new_commit_token())
         return True
+
+    def _on_silent(self, node: NodeId, now: Nanos) -> None:
+        """The transport knows what a time-out would tell later."""
+        if node != self._me and node in self._company() and node not in self._failed:
+            self._mark(Mark.MEMBER_SILENT, node)
+            self._step(Input.MEMBER_SILENT, now, node)
+
+    def _company(self) -> Sequence[NodeId]:
+        """Those with whom this node has a ring, or forms one."""
+        match self._state:
+            case State.OPERATIONAL:
+                return self._members
+            case State.COMMIT | State.RECOVERY:
+                return self._new_members
+            case _:
+                return self._proc
+
+    def _gather_without(self, now: Nanos, node: object) -> None:
+        assert isinstance(node, int)
+        self._add_failed([NodeId(node)])
+        self._enter_gather(now, None)
 
     # -- GATHER -----------------------------------------------------------------------------------
 

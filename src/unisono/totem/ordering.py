@@ -163,6 +163,9 @@ class Ordering(Repair):
         if self._state is State.OPERATIONAL and self._is_deaf(token, last, now):
             self._step(Input.RECEIVE_FAILED, now)
             return
+        if self._state is State.RECOVERY and self._is_stuck(token, now):
+            self._step(Input.RECOVERY_STUCK, now)
+            return
         recovered = self._state is State.RECOVERY and self._recover(token, store)
         self._pass_on(token, store, now, resent)
         if recovered:

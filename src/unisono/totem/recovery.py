@@ -114,6 +114,7 @@ class Recovery(Resting):
         self._fail_count = self._seq_unchanged = self._rest_idle = 0
         self._fail_since = now
         self._miss = {}
+        self._progress = (0, 0, 0, 0)
         self._originated = False
         self._retrans_flg_count = self._rotation_counter = self._install_seq = 0
         self._set_retrans_flg = False

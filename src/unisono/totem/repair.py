@@ -89,6 +89,22 @@ class Repair(FlowControl):
             token.aru = seq_min(store.aru, token.seq)
             token.aru_addr = NodeId(0) if token.aru == token.seq else self._me
 
+    def _is_stuck(self, token: Token, now: Nanos) -> bool:
+        """Whether recovery goes on without getting on: only a lie in the token can hold it up.
+
+        Messages that nobody has, or a flag that nobody set, would turn the token for ever.
+        """
+        progress = token.seq, token.aru, len(self._retrans), self._rotation_counter
+        if progress != self._progress:
+            self._progress = progress
+            self._fail_count = 0
+            self._fail_since = now
+        self._fail_count += 1
+        return (
+            self._fail_count > self._settings.fail_recv_const
+            and now - self._fail_since >= self._settings.token_timeout_ns
+        )
+
     def _is_deaf(self, token: Token, last_aru: int, now: Nanos) -> bool:
         """Whether this node holds the ring's aru back for too long: it has failed to receive.
 

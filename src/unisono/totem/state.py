@@ -27,7 +27,7 @@ class RingState:
         "_asked", "_consensus", "_delivery", "_effects", "_failed", "_fail_count", "_fail_since",
         "_failed_to_recv", "_install_seq", "_jitter", "_known", "_last_aru", "_last_origin",
         "_again", "_last_seq", "_last_visit", "_leaving", "_me", "_members", "_miss", "_native",
-        "_new_members", "_originated", "_own_high", "_pause_stamp", "_pbl", "_proc", "_queue",
+        "_new_members", "_originated", "_own_high", "_pause_stamp", "_pbl", "_proc", "_progress", "_queue",
         "_received_flg", "_recovery", "_regular", "_rest", "_rest_idle", "_rest_sent",
         "_rest_since", "_retrans", "_retrans_flg_count", "_ring", "_rotation_counter",
         "_saved_token", "_seq_unchanged", "_set_retrans_flg", "_settings", "_slow", "_state",
@@ -98,6 +98,8 @@ class RingState:
         self._rest_idle = 0
         self._asked = False
         # recovery
+        self._progress = (0, 0, 0, 0)
+        """Recovery's, when it was last seen to get on."""
         self._originated = False
         self._received_flg = True
         self._set_retrans_flg = False

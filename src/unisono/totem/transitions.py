@@ -47,6 +47,8 @@ class Input(Enum):
     RECEIVE_FAILED = "failed to receive"
     LEAVE_DUE = "leave due"
     SYNC_OVERDUE = "synchronisation overdue"
+    MEMBER_SILENT = "member silent"
+    RECOVERY_STUCK = "recovery stuck"
 
 
 TABLE: Final[dict[tuple[State, Input], tuple[State, str]]] = {
@@ -57,6 +59,7 @@ TABLE: Final[dict[tuple[State, Input], tuple[State, str]]] = {
     (State.OPERATIONAL, Input.STRANGER_HEARD): (State.GATHER, "_enter_gather"),
     (State.OPERATIONAL, Input.JOIN_HEARD): (State.GATHER, "_gather_on_join"),
     (State.OPERATIONAL, Input.RECEIVE_FAILED): (State.GATHER, "_enter_gather"),
+    (State.OPERATIONAL, Input.MEMBER_SILENT): (State.GATHER, "_gather_without"),
     (State.OPERATIONAL, Input.LEAVE_DUE): (State.LEFT, "_enter_left"),
     (State.GATHER, Input.TOKEN_LOST): (State.GATHER, "_retry_consensus"),
     (State.GATHER, Input.STRANGER_HEARD): (State.GATHER, "_enter_gather"),
@@ -66,14 +69,18 @@ TABLE: Final[dict[tuple[State, Input], tuple[State, str]]] = {
     (State.GATHER, Input.CONSENSUS_TIMEOUT): (State.GATHER, "_judge_consensus"),
     (State.GATHER, Input.JOIN_TIMER): (State.GATHER, "_repeat_join"),
     (State.GATHER, Input.COMMIT_OFFERED): (State.COMMIT, "_enter_commit"),
+    (State.GATHER, Input.MEMBER_SILENT): (State.GATHER, "_gather_without"),
     (State.GATHER, Input.LEAVE_DUE): (State.LEFT, "_enter_left"),
     (State.COMMIT, Input.TOKEN_LOST): (State.GATHER, "_enter_gather"),
     (State.COMMIT, Input.JOIN_HEARD): (State.GATHER, "_gather_on_join"),
     (State.COMMIT, Input.COMMIT_COMPLETE): (State.RECOVERY, "_enter_recovery"),
+    (State.COMMIT, Input.MEMBER_SILENT): (State.GATHER, "_gather_without"),
     (State.COMMIT, Input.LEAVE_DUE): (State.LEFT, "_enter_left"),
     (State.RECOVERY, Input.TOKEN_LOST): (State.GATHER, "_enter_gather"),
+    (State.RECOVERY, Input.RECOVERY_STUCK): (State.GATHER, "_enter_gather"),
     (State.RECOVERY, Input.JOIN_HEARD): (State.GATHER, "_gather_on_join"),
     (State.RECOVERY, Input.COMMIT_RETURNED): (State.RECOVERY, "_originate_token"),
     (State.RECOVERY, Input.RECOVERED): (State.OPERATIONAL, "_enter_operational"),
+    (State.RECOVERY, Input.MEMBER_SILENT): (State.GATHER, "_gather_without"),
     (State.RECOVERY, Input.LEAVE_DUE): (State.LEFT, "_enter_left"),
 }
