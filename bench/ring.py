@@ -1,4 +1,4 @@
-"""Benchmark: three Corosync and three Unisono daemons over udpu, measured by turns in one run.
+"""Benchmark: three Corosync and three Unisono daemons, measured by turns in one run.
 
 Speaks:      a table on stdout; one JSON line per run appended to bench/results.jsonl.
 Counterpart: Corosync 3.1.7 as Debian ships it, with libcpg clients (bench/cpg_load.c).
@@ -23,6 +23,7 @@ from typing import Any, Final
 
 from tests.interop.cpg_client import build
 from tests.interop.lab import Lab
+from tests.interop.secure_lab import encrypted_corosync, secure
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parent
@@ -216,9 +217,14 @@ def circumstances() -> Figures:
     }
 
 
-def form(kinds: str) -> Lab:
+def form(kinds: str, *, clear: bool, mtu: int) -> Lab:
     """Three daemons as they ship: default timers, default scheduling."""
-    lab = Lab(kinds, "udpu", 4, totem=AS_SHIPPED, system={"sched_rr": None}, group=GROUP)
+    system = {"sched_rr": None}
+    if clear:
+        lab = Lab(kinds, "udpu", 4, totem=AS_SHIPPED, system=system, group=GROUP, mtu=mtu)
+    else:
+        make = encrypted_corosync if kinds.startswith("c") else secure
+        lab = make(kinds, totem=AS_SHIPPED, system=system, group=GROUP, mtu=mtu)
     lab.form()
     for client in lab.clients.values():
         client.close()
@@ -243,6 +249,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="short rows, one run each")
     parser.add_argument("--only", default="", help="rows whose name contains this, not saved")
+    parser.add_argument("--clear", action="store_true", help="udpu without encryption for both")
+    parser.add_argument("--mtu", type=int, default=1500, help="of the network, in bytes")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--note", default="", help="kept with the results")
     parser.add_argument("--no-save", action="store_true", help="do not append to results.jsonl")
@@ -250,7 +258,8 @@ def main() -> int:
     repeats = 1 if options.quick else options.repeats
     facts = circumstances()
     load = (str(build(HERE / "cpg_load.c")),)
-    with form("ccc") as theirs, form("uuu") as ours:
+    how: Figures = {"clear": options.clear, "mtu": options.mtu}
+    with form("ccc", **how) as theirs, form("uuu", **how) as ours:
         clients = [
             Client("corosync libcpg", theirs, load),
             Client("unisono libcpg", ours, load),
@@ -270,7 +279,7 @@ def main() -> int:
             for client in (clients[0], clients[2])
         }
     print(json.dumps(resident, indent=1))
-    record = facts | {"note": options.note, "repeats": repeats, "figures": found}
+    record = facts | how | {"note": options.note, "repeats": repeats, "figures": found}
     record |= {"ratios": ratios(found), "memory": resident}
     if not (options.no_save or options.only):
         with RESULTS.open("a") as file:

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from unisono.sim.checkers import Checker, group_checkers, ring_checkers
+from unisono.sim.checkers import Checker, all_checkers
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "properties.md"
@@ -66,7 +66,7 @@ def page() -> str:
     head = ["", "property", "checker"]
     if caught():
         head.append("planted bugs that it caught (at seed)")
-    table = [head, ["---"] * len(head), *rows([*ring_checkers(), *group_checkers()])]
+    table = [head, ["---"] * len(head), *rows(all_checkers())]
     return HEAD + "".join(f"| {' | '.join(row)} |\n" for row in table)
 
 

@@ -2,9 +2,11 @@
 
 import os
 import stat
+from base64 import b64encode
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from unisono.base.errors import ConfigError
 from unisono.cli.keygen import run
@@ -144,3 +146,76 @@ def test_key_file_when_somebody_elses_then_refused(tmp_path: Path) -> None:
     os.chown(path, 12345, 0)
     with pytest.raises(ConfigError, match="chown"):
         read_key_file(path, 4096)
+
+
+# -- a node's key pair -----------------------------------------------------------------------------
+
+
+def public_line(key: bytes) -> str:
+    public = X25519PrivateKey.from_private_bytes(key).public_key().public_bytes_raw()
+    return f"    ust_pubkey: {b64encode(public).decode()}\n"
+
+
+def test_node_key_when_made_then_the_private_half_is_kept_and_the_public_one_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "private"
+    assert run(["--node", "-k", str(path)]) == 0
+    key = path.read_bytes()
+    assert len(key) == 32
+    assert stat.S_IMODE(path.stat().st_mode) == 0o400
+    printed = capsys.readouterr().out
+    assert public_line(key) in printed
+    assert b64encode(key).decode() not in printed
+    assert key.hex() not in printed
+
+
+def test_node_key_when_the_configuration_names_its_file_then_it_goes_there(tmp_path: Path) -> None:
+    config, path = tmp_path / "corosync.conf", tmp_path / "mine"
+    config.write_text(f"totem {{\nversion: 2\nust_private_key_file: {path}\n}}\n")
+    assert run(["--node", "-c", str(config)]) == 0
+    assert len(path.read_bytes()) == 32
+
+
+def test_node_key_when_one_exists_then_kept_and_its_line_is_shown_once_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "private"
+    path.write_bytes(b"k" * 32)
+    path.chmod(0o400)
+    assert run(["--node", "-k", str(path)]) == 2
+    assert path.read_bytes() == b"k" * 32
+    told = capsys.readouterr()
+    assert told.out == public_line(b"k" * 32)
+    assert "--force" in told.err
+    assert run(["--node", "-k", str(path), "--force"]) == 0
+    assert path.read_bytes() != b"k" * 32
+
+
+@pytest.mark.parametrize(
+    ("content", "mode"), [(b"x" * 200, 0o400), (b"x" * 31, 0o400), (b"x" * 32, 0o440)]
+)
+def test_node_key_when_another_file_is_there_then_nothing_of_it_is_shown(
+    tmp_path: Path, content: bytes, mode: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "authkey"
+    path.write_bytes(content)
+    path.chmod(mode)
+    assert run(["--node", "-k", str(path)]) == 2
+    assert capsys.readouterr().out == ""
+
+
+def test_node_key_when_a_size_is_given_then_status_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        run(["--node", "-s", "256", "-k", str(tmp_path / "private")])
+    assert ended.value.code == 1
+    assert "32 bytes" in capsys.readouterr().err
+
+
+def test_node_key_when_the_source_is_too_short_then_status_1_and_no_key(tmp_path: Path) -> None:
+    source, path = tmp_path / "source", tmp_path / "private"
+    source.write_bytes(bytes(31))
+    assert run(["--node", "-k", str(path), "-r", str(source)]) == 1
+    assert not path.exists()

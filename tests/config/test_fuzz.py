@@ -12,6 +12,7 @@ KEYS_KNOWN = [
     *sorted({key.name for row in SECTIONS.values() for key in row.keys}),
     "ring0_addr",
     "ring1_addr",
+    "ring7_addr",
 ]
 VALUES = [
     "",
@@ -24,6 +25,9 @@ VALUES = [
     "on",
     "udp",
     "udpu",
+    "ust",
+    "none",
+    "aes256",
     "127.0.0.1",
     "::1",
     "a..b",
@@ -67,12 +71,17 @@ def test_load_when_lines_are_shuffled_then_only_config_errors_escape(text: str) 
     check(text)
 
 
-@given(st.lists(lines, max_size=10), st.lists(lines, max_size=10), st.lists(lines, max_size=10))
+@given(
+    st.sampled_from(["udp", "ust"]),
+    st.lists(lines, max_size=10),
+    st.lists(lines, max_size=10),
+    st.lists(lines, max_size=10),
+)
 def test_load_when_a_good_file_is_spoiled_then_only_config_errors_escape(
-    totem: list[str], node: list[str], more: list[str]
+    transport: str, totem: list[str], node: list[str], more: list[str]
 ) -> None:
     parts = [
-        "totem {", "version: 2", "transport: udp", "cluster_name: x", *totem, "}",
+        "totem {", "version: 2", f"transport: {transport}", "cluster_name: x", *totem, "}",
         "nodelist {", "node {", "nodeid: 1", "ring0_addr: 127.0.0.1", *node, "}", "}", *more,
     ]  # fmt: skip
     check("\n".join(parts))

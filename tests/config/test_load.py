@@ -7,7 +7,16 @@ import pytest
 
 from tests.config.texts import HOST, NAMES, conf, errors_of, node, read
 from unisono.config import ConfigErrors, load
-from unisono.config.settings import AccessSettings, LoggingSettings, QuorumSettings
+from unisono.config.settings import (
+    UST,
+    AccessSettings,
+    LinkSettings,
+    LoggingSettings,
+    NodeSettings,
+    QuorumSettings,
+    SecureSettings,
+    TransportSettings,
+)
 
 DEBIAN = (Path(__file__).parent / "data" / "debian-corosync.conf").read_text()
 
@@ -18,9 +27,17 @@ def warnings_of(text: str) -> list[str]:
     return [w for w in read(text).warnings if "does not authenticate" not in w]
 
 
-def test_load_when_debians_file_has_no_transport_then_it_is_the_only_refusal() -> None:
-    [error] = errors_of(DEBIAN)
-    assert error.startswith("f: totem.transport: not set, which asks for the secure transport")
+def test_load_when_it_is_debians_file_then_secure_although_it_asks_for_no_crypto() -> None:
+    loaded = read(DEBIAN)
+    settings = loaded.settings
+    assert loaded.warnings == [
+        "f:15: totem.crypto_cipher: is ignored by transport ust: it always encrypts",
+        "f:16: totem.crypto_hash: is ignored by transport ust: it always encrypts",
+    ]
+    assert settings.transport == TransportSettings(
+        UST, "127.0.0.1", 5405, secure=SecureSettings(links=(LinkSettings(0, 5405),))
+    )
+    assert settings.nodes == (NodeSettings(1, "node1", ("127.0.0.1",), names=("127.0.0.1",)),)
 
 
 def test_load_when_debians_file_says_udpu_then_it_loads() -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.config.texts import conf, errors_of, node, read
 from unisono.config.network import cluster_address
-from unisono.config.settings import TransportSettings
+from unisono.config.settings import UST, TransportSettings
 
 SIX = node("::1", 1)
 
@@ -22,19 +22,27 @@ def test_transport_when_unauthenticated_then_exactly_one_warning_says_so(kind: s
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        (conf().replace("transport: udpu", ""), "f: totem.transport: not set, which asks for"),
-        (conf(transport="knet"), "f:3: totem.transport: found knet; it is not in this version; "),
-        (conf(transport="ust"), "f:3: totem.transport: found ust; it is not in this version; "),
-        (conf(transport="tcp"), "f:3: totem.transport: found tcp; allowed: udpu, udp"),
-        (conf(transport=""), 'f:3: totem.transport: found ""; allowed: udpu, udp'),
+        (conf(transport="knet"), "found knet; it is not in this version; allowed: ust, udpu, udp"),
+        (
+            conf("crypto_cipher: aes128\ncrypto_hash: none", transport="knet"),
+            "found knet; it is not in this version; allowed: ust, udpu, udp",
+        ),
+        (conf(transport="tcp"), "found tcp; allowed: ust, udpu, udp"),
+        (conf(transport=""), 'found ""; allowed: ust, udpu, udp'),
     ],
 )
 def test_transport_when_it_is_not_in_this_version_then_one_refusal_names_the_others(
     text: str, error: str
 ) -> None:
-    [line] = errors_of(text)
-    assert line.startswith(error)
-    assert "udpu" in line
+    assert errors_of(text) == [f"f:3: totem.transport: {error}"]
+
+
+@pytest.mark.parametrize("line", ["", "transport: ust"])
+def test_transport_when_absent_then_it_is_the_secure_one_and_nothing_is_warned(line: str) -> None:
+    loaded = read(conf().replace("transport: udpu", line))
+    assert loaded.warnings == []
+    assert loaded.settings.transport.kind == UST
+    assert loaded.settings.transport.secure is not None
 
 
 @pytest.mark.parametrize("kind", ["udpu", "udp"])
@@ -51,6 +59,7 @@ def test_transport_when_it_is_not_in_this_version_then_one_refusal_names_the_oth
         ("secauth: on\ncrypto_cipher: none\ncrypto_hash: none", []),
         ("secauth: off", []),
         ("crypto_cipher: none", []),
+        ("crypto_cipher: chacha20", ["f:5: totem.crypto_cipher"]),
     ],
 )
 def test_crypto_when_the_transport_cannot_then_it_is_refused(
@@ -139,7 +148,7 @@ def test_cluster_address_when_made_from_a_name_then_it_is_corosyncs(
         ("udp", "cluster_name: x\n" + link("mcastport: 1"), "", "f:6: totem.interface.mcastport"),
         ("udpu", link("ttl: 2"), "", "f:5: totem.interface.ttl: found 2; allowed: 1, unless"),
         ("udpu", link("ttl: 256"), "", "f:5: totem.interface.ttl: found 256; allowed: 0..255"),
-        ("udpu", link("knet_link_priority: 2"), "", "unless the transport is knet"),
+        ("udpu", link("knet_link_priority: 2"), "", "unless the transport is ust"),
         ("udpu", link("mcastport: 65536"), "", "found 65536; allowed: 0..65535"),
         (
             "udpu",

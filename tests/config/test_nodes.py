@@ -14,8 +14,8 @@ def test_nodes_when_listed_then_settings_keep_order_names_and_votes() -> None:
     nodes = node("two", 7, "name: second\nquorum_votes: 3") + node("192.0.2.1", 5)
     settings = read(conf("", nodes)).settings
     assert settings.nodes == (
-        NodeSettings(7, "second", ("192.0.2.2",), 3),
-        NodeSettings(5, "192.0.2.1", ("192.0.2.1",), 1),
+        NodeSettings(7, "second", ("192.0.2.2",), 3, ("two",)),
+        NodeSettings(5, "192.0.2.1", ("192.0.2.1",), 1, ("192.0.2.1",)),
     )
     assert settings.node_id == 5
     assert settings.transport.bind_address == "192.0.2.1"

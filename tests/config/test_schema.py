@@ -2,7 +2,6 @@
 
 import pytest
 
-from unisono.config import schema
 from unisono.config.schema import SECTIONS, Key, Kind, Status, as_markdown, key_row
 
 ROWS = [(path, key) for path, row in SECTIONS.items() for key in row.keys]
@@ -86,11 +85,35 @@ def test_as_markdown_when_rendered_then_every_section_and_key_has_its_row() -> N
     assert widths == {4}
 
 
-def test_status_when_transport_is_chosen_then_the_secure_words_come_later() -> None:
+def test_transport_when_nothing_is_said_then_it_is_the_secure_one() -> None:
     row = key_row("totem", "transport")
     assert row is not None
-    assert row.choices == ("udpu", "udp")
-    assert set(row.choices_later) == {"ust", "knet"}
-    cipher = schema.key_row("totem", "crypto_cipher")
-    assert cipher is not None
-    assert cipher.status is Status.SECURE
+    assert row.default == "ust"
+    assert row.choices == ("ust", "udpu", "udp")
+    assert row.choices_later == ("knet",)
+
+
+@pytest.mark.parametrize(
+    ("section", "names"),
+    [
+        ("totem", "crypto_cipher keyfile key ust_private_key_file link_mode knet_mtu"),
+        ("totem", "knet_pmtud_interval"),
+        ("totem.interface", "knet_link_priority knet_ping_interval knet_ping_timeout"),
+        ("totem.interface", "knet_pong_count"),
+        ("nodelist.node", "ringN_addr ust_pubkey"),
+    ],
+)
+def test_status_when_a_key_works_with_ust_only_then_the_table_says_so(
+    section: str, names: str
+) -> None:
+    rows = {key.name: key for key in SECTIONS[section].keys}
+    for name in names.split():
+        assert rows[name].status is Status.EFFECT
+        assert "(ust)" in rows[name].meaning
+
+
+@pytest.mark.parametrize("name", ["knet_compression_model", "crypto_model", "crypto_hash"])
+def test_status_when_a_key_is_for_knet_then_the_table_says_so(name: str) -> None:
+    row = key_row("totem", name)
+    assert row is not None
+    assert row.status is Status.KNET

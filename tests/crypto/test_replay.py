@@ -40,3 +40,19 @@ def test_window_when_it_starts_late_then_nothing_before_is_accepted(start: int, 
     assert not window.accept(max(0, start - back))
     assert window.accept(start)
     assert not window.accept(start)
+
+
+@given(
+    st.integers(0, 100),
+    st.lists(st.integers(0, 300), max_size=50),
+    st.one_of(st.integers(0, 400), st.just(2**64 - 1)),
+)
+def test_window_when_asked_what_it_has_seen_then_tells_what_it_would_refuse(
+    start: int, counters: list[int], asked: int
+) -> None:
+    window = Window(SIZE, start)
+    for counter in counters:
+        window.accept(counter)
+    seen = window.has_seen(asked)
+    assert window.has_seen(asked) is seen
+    assert window.accept(asked) is not seen

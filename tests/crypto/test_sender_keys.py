@@ -19,7 +19,7 @@ def own(generation: int = 1, secret: bytes = b"s" * 32, cipher: str = "aes256") 
 
 
 def told(*keys: OwnKey, cipher: str = "aes256") -> PeerKeys:
-    peer = PeerKeys(CIPHERS[cipher], SENDER, LINGER_NS)
+    peer = PeerKeys(CIPHERS[cipher], NodeId(99), SENDER, LINGER_NS)
     for key in keys:
         peer.learn(key.generation, key.secret, key.next_counter)
     return peer
@@ -38,6 +38,20 @@ def test_frame_when_sealed_then_opens_once_and_is_not_in_clear(cipher: str) -> N
     assert opened(peer, packet) == b"a frame of the ring"
     assert opened(peer, packet) is None
     assert (peer.replayed, peer.forged) == (1, 0)
+
+
+def test_frame_when_opened_in_two_steps_then_counts_as_seen_from_the_second_on() -> None:
+    key = own()
+    peer = told(key)
+    lead, sealed = key.seal_parts(b"frame", salt=7)
+    header = decode_header(lead)
+    for _ in range(2):
+        assert peer.unseal(header, lead, sealed) == b"frame"
+        assert not peer.has_seen(header)
+    assert peer.unseal(header, lead, sealed[:-1]) is None
+    assert peer.accept(header, NOW)
+    assert peer.has_seen(header)
+    assert not peer.accept(header, NOW)
 
 
 @given(at=st.integers(0, (24 + 5 + 16) * 8 - 1))

@@ -33,6 +33,14 @@ def finish(process):
     return process.returncode, output
 
 
+def test_transport_without_authentication_is_warned_of_once(host):
+    process, lines = start(host)
+    process.terminate()
+    status, rest = finish(process)
+    assert status == 0
+    assert "".join([*lines, rest]).count("does not authenticate") == 1
+
+
 def test_version_prints_and_touches_nothing(host):
     ran = host.run("-v")
     assert (ran.returncode, ran.stderr) == (0, "")

@@ -49,7 +49,10 @@ class Lab:
         totem: Section | None = None,
         system: Section | None = None,
         group: str = "choir",
+        strangers: int = 0,
+        mtu: int = 1500,
     ) -> None:
+        """`strangers` hosts more, numbered after the members, stay without a daemon."""
         self.kinds = dict(enumerate(ALL_ALIKE * len(kinds) or kinds, 1))
         self.nodes = tuple(self.kinds)
         self.clients: dict[int, CpgClient] = {}
@@ -63,7 +66,7 @@ class Lab:
             {**QUICK, **(totem or {})},
             {"sched_rr": "no", **(system or {})},
         )
-        self.network = Network(len(kinds))
+        self.network = Network(len(kinds) + strangers, mtu)
         self._capture = self.network.capture(Path(CAPTURE)) if CAPTURE else None
         for n in self.nodes:
             self.network.host(n).path(CONF_PATH).write_text(self._conf)

@@ -117,6 +117,11 @@ class Network:
     def host(self, n: int) -> Namespace:
         return self._namespaces[n]
 
+    @property
+    def switch(self) -> Namespace:
+        """Where the bridges are: whoever sits there sees everything."""
+        return self._switch
+
     def _connect(self, mtu: int) -> None:
         lines = []
         for bridge in ("side0", "side1"):

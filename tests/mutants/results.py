@@ -11,7 +11,7 @@ from typing import Final
 
 from tests.mutants.catalogue import MUTANTS, ROOM_OF
 from tests.mutants.hunt import SEEDS_MAX, Catch
-from unisono.sim.checkers import group_checkers, ring_checkers
+from unisono.sim.checkers import all_checkers
 
 RESULTS: Final = Path(__file__).with_name("results.json")
 PAGE: Final = Path(__file__).resolve().parents[2] / "docs" / "reference" / "mutants.md"
@@ -75,9 +75,7 @@ def page(results: Sequence[Result]) -> str:
 
 
 def _by_checker(results: Sequence[Result]) -> Iterator[str]:
-    caught: dict[str, list[str]] = {
-        checker.name: [] for checker in (*ring_checkers(), *group_checkers())
-    }
+    caught: dict[str, list[str]] = {checker.name: [] for checker in all_checkers()}
     for each in results:
         caught.setdefault(each.checker, []).append(f"`{each.mutant}`")
     for checker, mutants in caught.items():

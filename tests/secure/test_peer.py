@@ -6,12 +6,14 @@ from random import Random
 import pytest
 
 from unisono.base.errors import WireError
+from unisono.base.group import Marked
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
+from unisono.base.marks import Mark
 from unisono.crypto.cookies import CookieJar, first_mac
 from unisono.crypto.keys import ClusterKeys, derive
 from unisono.crypto.sender_keys import CIPHERS, OwnKey
 from unisono.secure.context import Context, Keyring
-from unisono.secure.peer import HELLO_RETRY_NS_MAX, SILENCE_NS, Peer
+from unisono.secure.peer import ALIVE_NS, HELLO_RETRY_NS_MAX, SILENCE_NS, Peer
 from unisono.secure.session import SESSION_RENEW_NS
 from unisono.wire.ust.handshake import Cookie, decode_answer, decode_hello
 from unisono.wire.ust.header import PacketType, decode_header
@@ -32,13 +34,13 @@ class End:
         self.now = Nanos(0)
         self.own = OwnKey(CIPHER, NodeId(me), 1, random.randbytes(32))
         self.peer = Peer(self.context, NodeId(other), self.now)
-        self.peer.share(self.own, self.now)
+        self.peer.share([self.own], self.now)
         self.records: list[Record] = []
         self.refused = 0
 
     def take(self) -> list[bytes]:
         packets, self.peer.packets = self.peer.packets, []
-        return packets
+        return [packet for _, packet in packets]
 
     def receive(self, packet: bytes) -> None:
         header = decode_header(packet)
@@ -60,14 +62,14 @@ class End:
     def _pair(self, packet: bytes) -> None:
         header = decode_header(packet)
         found = self.context.sessions.get(header.key)
-        records = found[1].open(header, packet) if found else None
-        if found is None or records is None:
+        if found is None:
             raise WireError("no session opens it")
-        self.records += self.peer.on_pair(found[1], records, self.now)
+        records = found[1].open(header, packet)
+        self.records += self.peer.on_pair(found[1], records, self.now) or []
 
     @property
     def is_ready(self) -> bool:
-        return self.peer.current is not None and self.peer.acked_generation == 1
+        return self.peer.current is not None and self.peer.has_key(1)
 
 
 def pair(seed: int = 1) -> tuple[End, End]:
@@ -219,8 +221,7 @@ def test_answer_when_forged_before_the_genuine_then_the_genuine_still_counts() -
 
 def test_peers_when_keys_differ_then_no_session_and_nothing_raised() -> None:
     a, b = End(1, 2), End(2, 1, keys=derive(bytes(256), "demo"))
-    b.context.ring.others.append(KEYS)
-    b.context.ring.others[0] = ClusterKeys(KEYS.kid, bytes(32), KEYS.mac1, KEYS.cookie)
+    b.context.ring.previous = ClusterKeys(KEYS.kid, bytes(32), KEYS.mac1, KEYS.cookie)
     a.peer.expire(a.now)
     exchange(a, b)
     assert b.refused == 1
@@ -253,7 +254,7 @@ def test_peer_when_restarted_then_a_new_session_and_old_frames_stay_closed() -> 
     exchange(a, b)
     recorded = a.own.seal(b"of the former life", salt=1)
     restarted = End(1, 2, seed=2)
-    restarted.now = b.now
+    restarted.now = b.now = Nanos(b.now + ALIVE_NS)
     restarted.peer.expire(restarted.now)
     exchange(restarted, b)
     assert restarted.is_ready
@@ -262,6 +263,37 @@ def test_peer_when_restarted_then_a_new_session_and_old_frames_stay_closed() -> 
     packet = restarted.own.seal(b"new", salt=1)
     assert b.peer.keys.open(decode_header(packet), packet, b.now) == b"new"
     assert b.peer.keys.open(decode_header(recorded), recorded, b.now) is None
+
+
+def test_peer_when_a_second_life_speaks_while_the_first_is_heard_then_the_first_stays() -> None:
+    a, b = pair()
+    a.peer.expire(a.now)
+    exchange(a, b)
+    twin = End(1, 2, seed=2)
+    twin.now = b.now = Nanos(b.now + ALIVE_NS - 1)
+    twin.peer.expire(twin.now)
+    exchange(twin, b)
+    assert b.peer.boot == a.context.boot
+    assert [note.mark for note in b.peer.news if isinstance(note, Marked)] == [Mark.NODE_ID_TWICE]
+    advance(twin, b, 2 * ALIVE_NS)
+    assert b.peer.boot == twin.context.boot
+    assert twin.is_ready
+    assert b.is_ready
+
+
+def test_hello_when_it_comes_over_two_links_then_both_get_the_same_answer() -> None:
+    a, b = pair()
+    a.peer.expire(a.now)
+    (hello,) = a.take()
+    b.receive(hello)
+    b.receive(hello)
+    answers = b.take()
+    assert answers[0] == answers[1]
+    for answer in answers:
+        a.receive(answer)
+    exchange(a, b)
+    assert a.is_ready
+    assert b.is_ready
 
 
 def test_key_when_its_acknowledgement_is_lost_then_told_again() -> None:
@@ -274,7 +306,7 @@ def test_key_when_its_acknowledgement_is_lost_then_told_again() -> None:
     for packet in a.take():
         b.receive(packet)
     b.take()  # b's KEYACK is lost
-    assert a.peer.acked_generation == 0
+    assert not a.peer.has_key(1)
     advance(a, b, SECOND)
     assert a.is_ready
 
@@ -330,7 +362,9 @@ def test_key_when_the_peer_lacks_it_then_told_at_once() -> None:
     a.peer.expire(a.now)
     exchange(a, b)
     b.peer.keys.forget()
-    a.peer.need_key(a.now)
+    a.peer.need_key(2)
+    assert a.take() == []
+    a.peer.need_key(1)
     exchange(a, b)
     assert a.is_ready
     assert b.peer.keys.knows(1)

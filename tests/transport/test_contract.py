@@ -312,6 +312,25 @@ async def test_send_when_there_is_no_route_counts_and_marks(enter):
 
 
 @pytest.mark.parametrize("transport", [UNICAST, MULTICAST_V4], ids=["udpu", "udp"])
+async def test_node_when_readdressed_is_sent_to_and_known_at_its_new_address(transport):
+    moved = (LOOPBACK[0], "127.7.0.77", LOOPBACK[2])
+    node = open_node(1, LOOPBACK, transport, inbox := Inbox())
+    with contextlib.closing(node):
+        other = open_node(2, moved, transport, heard := Inbox())
+        with contextlib.closing(other):
+            for nobody in ((1, 0), (9, 0), (2, 1)):
+                node.readdress(NodeId(nobody[0]), nobody[1], "127.7.0.88")
+            node.readdress(NodeId(2), 0, "127.7.0.77")
+            node.send_to(NodeId(2), b"token")
+            node.send_all([b"message"])
+            assert {data for _, data in await heard.wait_for(2)} == {b"token", b"message"}
+            other.send_to(NodeId(1), b"answer")
+            assert await inbox.wait_for(1) == [(2, b"answer")]
+        node.farewell()
+        assert node.status() == {}
+
+
+@pytest.mark.parametrize("transport", [UNICAST, MULTICAST_V4], ids=["udpu", "udp"])
 async def test_open_when_the_address_is_in_use_says_so_in_one_line(transport):
     with contextlib.closing(open_node(1, LOOPBACK, transport, Inbox())):
         with pytest.raises(ConfigError, match=r"cannot bind to 127\.7\.0\.1:\d+: Address alr"):
@@ -326,7 +345,7 @@ async def test_open_when_the_address_is_not_local_says_so_in_one_line(transport)
 
 
 async def test_open_when_the_kind_is_unknown_names_what_is_allowed():
-    with pytest.raises(ConfigError, match="found knet; allowed udpu, udp"):
+    with pytest.raises(ConfigError, match="found knet; allowed ust, udpu, udp"):
         open_node(1, LOOPBACK, replace(UNICAST, kind="knet"), Inbox())
 
 

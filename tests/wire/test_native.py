@@ -25,6 +25,7 @@ TO_DAEMON = st.one_of(
     st.just(native.Leave()),
     st.builds(native.Send, st.binary(max_size=50), st.booleans()),
     st.builds(native.Query, U32, U32, NAMES),
+    st.builds(native.Keyring, U32, st.integers(0, 255), st.booleans(), U32, st.binary(max_size=50)),
 )
 TO_CLIENT = st.one_of(
     st.builds(native.Welcome, U32, U32, U32, RINGS),
@@ -33,6 +34,7 @@ TO_CLIENT = st.one_of(
     st.builds(native.Ring, RINGS, st.lists(U32, max_size=5)),
     st.builds(native.Block, U32, U32, st.binary(max_size=50)),
     st.builds(native.Answer, U32, I32, st.binary(max_size=50)),
+    st.builds(native.Progress, U32, st.binary(max_size=50)),
 )
 
 
@@ -48,6 +50,12 @@ def encode(frame: native.ToDaemon | native.ToClient) -> bytes:
             return native.encode_send(block, safe=safe)
         case native.Query(request, what, argument):
             return native.encode_query(request, what, argument)
+        case native.Keyring(request, verb, is_forced, timeout_ms, argument):
+            return native.encode_keyring(
+                request, verb, argument, force=is_forced, timeout_ms=timeout_ms
+            )
+        case native.Progress(request, body):
+            return native.encode_progress(request, body)
         case native.Welcome(version, node_id, pid, ring):
             return native.encode_welcome(node_id, pid, ring, version)
         case native.Reply(kind, error):
@@ -154,3 +162,8 @@ def test_frame_when_too_long_to_send_then_usage_error() -> None:
         native.block_header(1, 2, NATIVE_FRAME_BYTES_MAX)
     with pytest.raises(UsageError):
         native.encode_join(b"n" * 129)
+
+
+def test_keyring_when_shown_then_without_the_key() -> None:
+    frame = native.encode_keyring(1, native.Verb.INSTALL, b"s3cret" * 30)
+    assert "s3cret" not in repr(native.decode_to_daemon(memoryview(frame)))

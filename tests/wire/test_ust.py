@@ -20,7 +20,14 @@ RECORDS: st.SearchStrategy[records.Record] = st.one_of(
     st.builds(records.Key, U32, st.binary(min_size=32, max_size=32), U64, U32),
     st.builds(records.KeyAck, U32),
     st.builds(records.NeedKey, U32),
-    st.builds(records.Rotate, st.binary(min_size=4, max_size=4), st.binary(min_size=1)),
+    st.builds(
+        records.Rotate,
+        st.booleans(),
+        st.binary(min_size=4, max_size=4),
+        st.just(4096),
+        st.integers(0, 4096 - 1024),
+        st.binary(min_size=1, max_size=1024),
+    ),
     st.builds(records.Ping, st.integers(0, 255), U64),
     st.builds(records.Pong, st.integers(0, 255), U64),
     st.just(records.Bye()),
@@ -42,7 +49,7 @@ def test_header_when_written_then_read_and_refused_when_cut(
 
 
 @pytest.mark.parametrize(
-    ("at", "value"), [(0, 0x54), (1, 0x21), (1, 0x13), (1, 0x10), (3, 4), (3, 3), (2, 1)]
+    ("at", "value"), [(0, 0x54), (1, 0x21), (1, 0x13), (1, 0x10), (3, 8), (3, 3), (2, 1)]
 )
 def test_header_when_foreign_then_refused(at: int, value: int) -> None:
     packet = bytearray(GROUP.encode())
@@ -169,3 +176,25 @@ def test_piece_when_anything_at_all_then_a_place_inside_the_frame_or_wire_error(
     assert piece.number < piece.pieces <= pieces.PIECES_MAX
     step = size if index < count - 1 else (total - size) // max(1, count - 1)
     assert index * step + size <= total <= pieces.FRAME_BYTES_MAX
+
+
+@pytest.mark.parametrize("size", [128, 256, 1024, 1025, 4096])
+def test_authkey_when_told_then_in_pieces_that_fit_any_path_and_make_it_whole(size: int) -> None:
+    key = bytes(number % 251 for number in range(size))
+    told = records.rotate_records(b"kid!", key, is_active=True)
+    assert b"".join(record.piece for record in told) == key
+    overhead = len(GROUP.encode()) + 16
+    assert all(len(records.encode_records([one])) + overhead <= 1_200 for one in told)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        records.Rotate(True, b"kid!", 128, 0, b""),
+        records.Rotate(True, b"kid!", 128, 100, b"x" * 29),
+        records.Rotate(True, b"kid!", 4096, 0, b"x" * 1025),
+    ],
+)
+def test_rotate_when_its_piece_is_out_of_bounds_then_refused(record: records.Rotate) -> None:
+    with pytest.raises(WireError):
+        records.decode_records(records.encode_records([record]))

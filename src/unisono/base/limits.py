@@ -115,3 +115,48 @@ CONFIG_WARNINGS_MAX: Final = 100
 """Warnings kept about one configuration; the rest is counted (ours)."""
 LINKS_MAX: Final = 8
 """INTERFACE_MAX: links 0 to 7."""
+
+# -- secure transport (ours) -------------------------------------------------------------------
+SECURE_FRAME_BYTES_MAX: Final = 62_400
+"""Largest Totem frame on UST: sealed and cut for an MTU of 1280..9000 it leaves in one GSO send,
+which carries 65,507 bytes and 64 segments at most."""
+SECURE_ROOM_BYTES_MIN: Final = 1_200
+"""UDP payload that every path is assumed to carry: IPv6's least MTU, 1280, less the headers."""
+UDP_PAYLOAD_BYTES_MAX: Final = 65_507
+"""65,535 less the headers of IPv4 and UDP: no path carries more in one datagram."""
+SECURE_ROOM_BYTES_LEAST: Final = 512
+"""Below this even the interface's own word is not taken: handshakes would not fit."""
+PINGS_OUTSTANDING_MAX: Final = 64
+"""Unanswered pings remembered per link; the oldest is forgotten and counts as lost."""
+PROBES_WAITING_MAX: Final = 128
+"""Pings that wait until the owner takes them: a round of suspicion on eight links, and more."""
+LINK_CHANGES_MAX: Final = 64
+"""Links that went up or down and were not told yet."""
+PONGS_NEEDED_MAX: Final = 64
+"""However often a link flaps, after so many pongs in a row it is used again."""
+COMPLAINTS_MAX: Final = 256
+"""Source addresses and reasons whose complaints are counted apart; one entry counts the rest."""
+COMPLAINT_LINES_MAX: Final = 32
+"""Lines about unreadable packets per 30 s, over all sources: addresses can be invented."""
+SOURCES_REMEMBERED_MAX: Final = 1_024
+"""Source addresses that one link's reader remembers; all are forgotten beyond."""
+ROUTES_REMEMBERED_MAX: Final = 256
+"""Combinations of nodes and links whose addresses are remembered; all are forgotten beyond."""
+LOOK_UPS_MAX: Final = 4
+"""Names being resolved at once; the others wait for the next round."""
+
+# -- rotation of authkeys (ours) ---------------------------------------------------------------
+KEYS_RETIRED_MAX: Final = 16
+"""Fingerprints of removed authkeys that a node remembers; the oldest is forgotten."""
+KEYRING_COMMANDS_MAX: Final = 8
+"""Commands of operators that one daemon works on at once."""
+KEYRING_SECONDS_MAX: Final = 3_600
+"""Longest that one of them may wait for the other nodes."""
+KEY_TELLINGS_MAX: Final = 150
+"""Times that a member of the ring is told a key: 30 s; the next change of the ring begins anew."""
+KEY_TELLINGS_OUTSIDE_MAX: Final = 5
+"""Times that a node beside the ring is told the active key after a handshake with the former."""
+SECURE_PARTIAL_FRAMES_MAX: Final = 64
+"""Frames of one peer of which some pieces have come; the oldest makes room for another."""
+SECURE_PARTIAL_BYTES_MAX: Final = 4 * MIB
+"""Bytes of these pieces."""

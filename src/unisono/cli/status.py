@@ -10,11 +10,19 @@ from typing import Any, Final
 
 from unisono import blocking
 from unisono.base.errors import UnisonoError
+from unisono.cli.peers import describe_peers, describe_transport, faults
 
 RATE_SECONDS: Final = 1.0
 SECONDS_MAX: Final = 3600.0
-COUNTERS: Final = (("messages",), ("daemon", "ring_counters"), ("daemon", "transport"))
+COUNTERS: Final = (
+    ("messages",),
+    ("daemon", "ring_counters"),
+    ("daemon", "transport"),
+    ("daemon", "transport", "dropped"),
+)
 """Where the status has numbers that only grow."""
+STATUS_NO_DAEMON: Final = 1
+STATUS_FAULTS: Final = 2
 LABEL_WIDTH: Final = 12
 
 Status = Mapping[str, Any]
@@ -30,8 +38,9 @@ def _seconds(text: str) -> float:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="unisono status",
-        description="Members, ring, state, groups and rates of a daemon. "
-        "Exit status 1 when there is none.",
+        description="Members, ring, state, links, groups and rates of a daemon. Exit status "
+        f"{STATUS_NO_DAEMON} when there is none, {STATUS_FAULTS} when packets come that it cannot "
+        "read (Invalid digest), or a peer has another key.",
     )
     parser.add_argument(
         "--instance",
@@ -106,6 +115,9 @@ def describe(status: Status) -> Iterator[str]:
         yield line("slowed", "yes: a local client does not read")
     clients = {name: count for name, count in daemon.get("clients", {}).items() if count}
     yield line("clients", ", ".join(f"{count} {name}" for name, count in clients.items()) or "none")
+    transport = daemon.get("transport", {})
+    yield line("transport", describe_transport(transport))
+    yield from describe_peers(transport)
     yield from _blocks(status)
 
 
@@ -126,12 +138,12 @@ def _listed(values: Any) -> str:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Print the status: 0 if a daemon answers, 1 if not."""
+    """Print the status: 0 if all is well, 1 if no daemon answers, 2 if keys are wrong."""
     given = _parser().parse_args(arguments)
     try:
         status = sample(given.instance, given.seconds)
     except UnisonoError as reason:
         print(f"unisono status: {reason}", file=sys.stderr)
-        return 1
+        return STATUS_NO_DAEMON
     print(json.dumps(status, indent=2) if given.json else "\n".join(describe(status)))
-    return 0
+    return STATUS_FAULTS if faults(status.get("daemon", {}).get("transport", {})) else 0

@@ -193,6 +193,8 @@ class NativeCore(Core):
                 self._on_reply(error)
             case native.Answer(question, error, body):
                 self._on_answer(question, error, bytes(body))
+            case native.Progress():
+                pass  # of a question that this core never asks
             case native.Welcome(version, node_id, pid, _):
                 if version == native.VERSION:
                     self._on_greeted(node_id, pid)

@@ -29,7 +29,7 @@ class Given:
     """A value that the file gives: checked, with the place where it stands."""
 
     key: str
-    value: int | str
+    value: int | str = field(repr=False)
     place: Place
 
 

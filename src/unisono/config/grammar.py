@@ -3,9 +3,10 @@
 Speaks:      lines of at most 510 bytes: `NAME {`, `KEY: VALUE`, `}`, `# comment`.
 Counterpart: corosync exec/coroparse.c, parse_section; the order in which a line is tested is its.
 Keeps:       every fault is reported, not only the first; reading goes on where it sensibly can.
-Never:       knows a section or a key by name (config.schema does).
+Never:       knows a section or a key by name (config.schema does), but for `key`, the secret.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -24,6 +25,9 @@ _BEFORE_MARK: Final = b" \t:{"
 _KEY_BYTES: Final = frozenset(
     b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._/:-"
 )
+_MAYBE_SECRET: Final = re.compile(rb"key[ \t:={]+[^ \t:={]")
+_SECRET_ENTRY: Final = re.compile(rb"key[ \t]*:[^{]*")
+"""`totem.key` is the cluster's key itself: a line that misspells it must not get into a log."""
 _SHOWN_CHARACTERS_MAX: Final = 60
 
 
@@ -53,7 +57,8 @@ class Entry:
 
     path: str
     key: str
-    value: str
+    value: str = field(repr=False)
+    """May be the cluster's key (`totem.key`), so it is never printed as a part of this."""
     place: Place
 
 
@@ -129,7 +134,14 @@ class _Reader:
         bare = line.lstrip(_BLANK)
         if not bare or bare.startswith(b"#"):
             return
-        if b"{" in line:
+        if _MAYBE_SECRET.match(bare) and not _SECRET_ENTRY.fullmatch(bare):
+            self.parsed.unbalanced |= b"{" in line or b"}" in line
+            self.fault(
+                number,
+                "found a line that begins with `key`, and is not shown because it "
+                "may hold one; allowed: `key: value` without braces",
+            )
+        elif b"{" in line:
             self._open_section(number, line)
         elif b":" in line:
             self._read_entry(number, line)

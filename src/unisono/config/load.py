@@ -15,11 +15,12 @@ from unisono.config.document import Document, Given
 from unisono.config.environment import Choice, Subject, choose
 from unisono.config.grammar import parse, shown
 from unisono.config.hosts import LocalHost, Resolver
-from unisono.config.network import transport_kind, transport_settings
+from unisono.config.network import secure_settings, transport_kind, transport_settings
 from unisono.config.nodes import NodeList, read_nodes
 from unisono.config.problems import Report
 from unisono.config.schema import U32_MAX
 from unisono.config.settings import (
+    UST,
     AccessSettings,
     LoggingSettings,
     NodeSettings,
@@ -38,7 +39,7 @@ class Loaded:
     settings: Settings
     warnings: list[str]
     choices: tuple[Choice, ...] = ()
-    """Which state directory and key file, and who says so."""
+    """Which state directory, and key file if one is needed, and who says so."""
 
 
 def load(
@@ -53,7 +54,7 @@ def load(
     """Read a configuration and the files of uidgid.d (`extra`: name, text).
 
     Text that was read with other errors than `surrogateescape` is as good as bytes. `environ`
-    decides about the state directory when the file does not. Raises ConfigErrors.
+    decides about state directory and key file when the file does not. Raises ConfigErrors.
     """
     report = Report(file)
     parsed = parse(text, file)
@@ -70,24 +71,35 @@ def load(
     key_file = choose(
         Subject.KEY_FILE, environ or {}, configured=document.section("totem").text_given("keyfile")
     )
-    settings = _settings(document, state_dir.path, resolver, local, report)
+    paths = (state_dir.path, key_file.path)
+    settings = _settings(document, paths, resolver, local, report)
     documents.warn_about_status(document, report)
     if settings is None or report.errors:
         report.refuse()
-    return Loaded(settings, report.warnings, (state_dir, key_file))
+    secure = settings.transport.secure
+    reads_key_file = secure is not None and not secure.key
+    return Loaded(settings, report.warnings, (state_dir, *([key_file] if reads_key_file else [])))
 
 
 def _settings(
-    document: Document, state_dir: str, resolver: Resolver, local: LocalHost, report: Report
+    document: Document,
+    paths: tuple[str, str],
+    resolver: Resolver,
+    local: LocalHost,
+    report: Report,
 ) -> Settings | None:
+    """`paths`: state directory and key file."""
     totem = document.section("totem")
     if "version" not in totem.given and "version" not in totem.refused:
         report.error(None, "totem.version", "not set; allowed: 2")
     kind = transport_kind(document, report)
     found = read_nodes(document, kind, resolver, local, report)
-    bind_address = found.local.addresses[0] if found else ""
-    transport = transport_settings(document, kind, bind_address, resolver, report)
-    ring = ring_settings(totem, len(document.nodes), report)
+    if kind == UST:
+        transport = secure_settings(document, found, paths[1], report)
+    else:
+        bind_address = found.local.addresses[0] if found else ""
+        transport = transport_settings(document, kind, bind_address, resolver, report)
+    ring = ring_settings(totem, len(document.nodes), report, secure=kind == UST)
     access = _access(document.grants, resolver, report)
     logging = _logging(document, report)
     quorum = _quorum(document, found, report)
@@ -105,7 +117,7 @@ def _settings(
         access=access,
         logging=logging,
         ipc_type="socket" if system.text("qb_ipc_type") == "socket" else "shm",
-        state_dir=state_dir,
+        state_dir=paths[0],
         sched_rr=system.switch("sched_rr"),
     )
 

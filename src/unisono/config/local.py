@@ -6,7 +6,7 @@ Keeps:       the node that is found has an address that a socket can be bound to
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from unisono.config.document import Block, Document
@@ -20,9 +20,10 @@ from unisono.config.hosts import (
     resolve_address,
     same_address,
 )
+from unisono.config.links import link_of
 from unisono.config.problems import Report
 from unisono.config.schema import U32_MAX
-from unisono.config.settings import UDP
+from unisono.config.settings import UDP, UST
 
 _HIGH_BIT_CLEARED: Final = 0x7FFF_FFFF
 _SHOWN_ADDRESSES_MAX: Final = 16
@@ -30,26 +31,46 @@ _SHOWN_ADDRESSES_MAX: Final = 16
 
 @dataclass(slots=True, eq=False)
 class Candidate:
-    """A node while it is worked out; `address` is numeric, empty while unknown."""
+    """A node while it is worked out; `addresses` are numeric, by link, those that are known."""
 
     block: Block
-    address: str = ""
+    addresses: dict[int, str] = field(default_factory=dict)
     node_id: int = 0
+    links: list[int] = field(init=False)
+    """Links on which the file gives it an address, ascending."""
+
+    def __post_init__(self) -> None:
+        self.links = sorted(link for key in self.block.given if (link := link_of(key)) is not None)
+
+    @property
+    def address(self) -> str:
+        """The address on its first link; empty while none is known."""
+        return self.addresses[min(self.addresses)] if self.addresses else ""
 
     @property
     def written(self) -> str:
-        """`ring0_addr` as the file has it."""
-        return self.block.text("ring0_addr")
+        """Its first `ringN_addr` as the file has it."""
+        return next((self.written_on(link) for link in self.links), "")
 
     @property
     def name(self) -> str:
-        """`name`, or `ring0_addr` in its place."""
+        """`name`, or its first address in its place."""
         return self.block.text("name") or self.written
 
     @property
     def names(self) -> Iterator[str]:
         """The texts that may name the local node."""
-        return (text for text in (self.block.text("name"), self.written) if text)
+        texts = (self.block.text("name"), *map(self.written_on, self.links))
+        return (text for text in texts if text)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether every address that the file gives it became a number."""
+        return all(link in self.addresses for link in self.links)
+
+    def written_on(self, link: int) -> str:
+        """`ringN_addr` of a link as the file has it, empty when it has none."""
+        return self.block.text(f"ring{link}_addr")
 
 
 def ip_version_of(document: Document, kind: str) -> str:
@@ -83,26 +104,33 @@ def find_local(
         own = _by_name(candidates, local) or _by_address(candidates, resolver, local)
         _warn_if_ambiguous(own, candidates, local, report)
     for candidate in candidates:
-        if not candidate.address and "ring0_addr" not in candidate.block.given:
+        if 0 not in candidate.links and not (kind == UST and candidate.links):
             if candidate is own and kind == UDP:
-                candidate.address = _bound_address(document, resolver, local, report)
+                if address := _bound_address(document, resolver, local, report):
+                    candidate.addresses[0] = address
             else:
                 report.error(
                     candidate.block.place,
                     "nodelist.node.ring0_addr",
                     "not set; allowed: an address or a name",
                 )
-    resolved = all(node.address or "ring0_addr" not in node.block.given for node in candidates)
-    if own is None and local.node_id is None and resolved:
+    if own is None and local.node_id is None and all(node.is_resolved for node in candidates):
         _report_no_local(candidates, local, report)
-    elif own is not None and own.address and not is_local(own.address, local):
-        report.error(
-            own.block.place_of("ring0_addr"),
-            "nodelist.node.ring0_addr",
-            f"node {shown(own.name)} is this host, but its address {own.address} is not local; "
-            f"this host has {_listed(local.addresses)}",
-        )
+    elif own is not None:
+        _check_local(own, local, report)
     return own
+
+
+def _check_local(own: Candidate, local: LocalHost, report: Report) -> None:
+    for link, address in own.addresses.items():
+        if not is_local(address, local):
+            key = f"ring{link}_addr"
+            report.error(
+                own.block.place_of(key),
+                f"nodelist.node.{key}",
+                f"node {shown(own.name)} is this host, but its address {address} is not local; "
+                f"this host has {_listed(local.addresses)}",
+            )
 
 
 def _by_node_id(
@@ -180,18 +208,27 @@ def _warn_if_ambiguous(
 ) -> None:
     if own is None or _by_name(candidates, local) is own:
         return
-    places = [node for node in candidates if node.address and is_local(node.address, local)]
-    if len(places) > 1:
+    here = {
+        address: node
+        for node in candidates
+        for address in node.addresses.values()
+        if is_local(address, local)
+    }
+    if len(set(map(id, here.values()))) > 1:
         report.warning(
             own.block.place,
             "nodelist.node",
-            f"the addresses {_listed([node.address for node in places])} are all local; "
+            f"the addresses {_listed(list(here))} are all local; "
             f"this is taken to be node {shown(own.name)}",
         )
 
 
 def _report_no_local(candidates: list[Candidate], local: LocalHost, report: Report) -> None:
-    sought = [candidate.address or candidate.name for candidate in candidates]
+    sought = [
+        text
+        for candidate in candidates
+        for text in list(candidate.addresses.values()) or [candidate.name]
+    ]
     report.error(
         candidates[0].block.place,
         "nodelist.node",

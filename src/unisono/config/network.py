@@ -2,59 +2,103 @@
 
 Counterpart: corosync exec/totemconfig.c, get_interface_params, get_cluster_mcast_addr,
              totem_config_validate.
-Keeps:       nothing is silently unauthenticated: without a transport, or with crypto that the
-             transport cannot do, the configuration is refused.
+Keeps:       nothing is silently unauthenticated: without a transport it is the secure one, and
+             crypto that a transport cannot do is refused.
 """
 
 import ipaddress
 from typing import Final
 
+from unisono.base.ids import SECOND
 from unisono.config.document import Block, Document
 from unisono.config.grammar import shown
 from unisono.config.hosts import Resolver, numeric, resolve_address
+from unisono.config.links import check_interfaces, link_settings
 from unisono.config.local import ip_version_of
+from unisono.config.nodes import NodeList
 from unisono.config.problems import Report
-from unisono.config.settings import UDP, UDPU, TransportSettings
+from unisono.config.security import (
+    check_cluster_name,
+    check_crypto,
+    cipher_of,
+    refuse_crypto,
+    secret_of,
+)
+from unisono.config.settings import UDP, UST, SecureSettings, TransportSettings
+from unisono.config.timers import token_ms
 
 _BROADCAST: Final = "255.255.255.255"
 _CLUSTER_ID_MASK: Final = 0xFFFF
 _UDP_PORT_MIN: Final = 2
 """udp sends from the port below."""
+_MTU_MIN: Final = 1280
+_MTU_MAX: Final = 65_535
+"""knet_mtu: what every IPv6 path carries (RFC 8200), and the largest IPv4 packet."""
 
 
 def transport_kind(document: Document, report: Report) -> str:
-    """`udpu` or `udp`; refusals go to `report`, and reading goes on as udpu."""
+    """`ust`, `udpu` or `udp`; after a refusal reading goes on as ust, which allows most."""
     totem = document.section("totem")
-    if "transport" in totem.given:
-        kind = totem.text("transport")
-        report.warning(
-            totem.place_of("transport"),
-            "totem.transport",
-            f"{kind} does not authenticate: whoever can send to the ring's port can speak in it",
-        )
-        _refuse_crypto(totem, kind, report)
-        return kind
-    if "transport" not in totem.refused:
+    kind = totem.text("transport")
+    if "transport" in totem.refused:
+        return UST
+    if kind == UST:
+        check_crypto(totem, report)
+        check_cluster_name(totem, report)
+        if totem.has("netmtu"):
+            report.warning(
+                totem.place_of("netmtu"),
+                "totem.netmtu",
+                f"is ignored by transport {UST}, which finds out what each link carries",
+            )
+        return UST
+    report.warning(
+        totem.place_of("transport"),
+        "totem.transport",
+        f"{kind} does not authenticate: whoever can send to the ring's port can speak in it",
+    )
+    refuse_crypto(totem, kind, report)
+    return kind
+
+
+def secure_settings(
+    document: Document, found: NodeList | None, key_file: str, report: Report
+) -> TransportSettings:
+    """Settings of transport ust; `key_file` is the cluster key's file when totem.key is not it."""
+    totem = document.section("totem")
+    addresses = found.local.addresses if found else ()
+    used = {link for node in (found.nodes if found else ()) for link in _links(node.addresses)}
+    if found:
+        check_interfaces(document, used, report)
+    token = token_ms(totem, len(document.nodes))
+    links = link_settings(document, _links(addresses), token, report)
+    mtu = totem.number("knet_mtu")
+    if mtu and not _MTU_MIN <= mtu <= _MTU_MAX:
         report.error(
-            None,
-            "totem.transport",
-            "not set, which asks for the secure transport; it is not in this version; "
-            "allowed: `transport: udpu` or `transport: udp`, both unauthenticated",
+            totem.place_of("knet_mtu"),
+            "totem.knet_mtu",
+            f"found {mtu}; allowed with transport {UST}: 0 or {_MTU_MIN}..{_MTU_MAX} bytes",
         )
-    return UDPU
+    return TransportSettings(
+        kind=UST,
+        bind_address=addresses[links[0].number] if links else "",
+        port=links[0].port if links else 0,
+        block_unlisted_ips=totem.switch("block_unlisted_ips"),
+        secure=SecureSettings(
+            cipher=cipher_of(totem),
+            key_file=key_file,
+            key=secret_of(totem, report),
+            link_mode=totem.text("link_mode"),
+            links=links,
+            mtu_bytes=mtu,
+            mtu_interval_ns=totem.number("knet_pmtud_interval") * SECOND,
+            private_key_file=found.private_key_file if found else "",
+        ),
+    )
 
 
-def _refuse_crypto(totem: Block, kind: str, report: Report) -> None:
-    """crypto_* win over secauth, each for itself, as in Corosync."""
-    for name in ("crypto_cipher", "crypto_hash"):
-        culprit = name if name in totem.given else "secauth"
-        idle = "none" if culprit == name else "off"
-        found = totem.text(culprit)
-        if culprit in totem.given and found != idle:
-            reason = f"found {shown(found)}; allowed with transport {kind}: {idle}"
-            text = f"{totem.place_of(culprit)}: totem.{culprit}: {reason}"
-            if text not in report.errors:
-                report.errors.append(text)
+def _links(addresses: tuple[str, ...]) -> list[int]:
+    return [link for link, address in enumerate(addresses) if address]
 
 
 def transport_settings(
@@ -103,7 +147,7 @@ def _check_links(document: Document, kind: str, report: Report) -> None:
                 "totem.interface.linknumber",
                 f"found {number}; allowed with transport {kind}: 0",
             )
-        others = [("knet_link_priority", "knet")]
+        others = [("knet_link_priority", UST)]
         if kind != UDP:
             others.append(("ttl", UDP))
         for name, transport in others:

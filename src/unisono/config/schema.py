@@ -39,7 +39,7 @@ class Status(Enum):
 
     EFFECT = "in effect"
     LATER = "accepted, comes later"
-    SECURE = "accepted, comes with the secure transport or knet"
+    KNET = "accepted, comes with knet"
     OBSOLETE = "obsolete, ignored"
 
 
@@ -148,6 +148,7 @@ def _word(
     *,
     any_case: bool = False,
     later: str = "",
+    derived: str = "",
 ) -> Key:
     words, coming = tuple(choices.split()), tuple(later.split())
     return Key(
@@ -159,6 +160,7 @@ def _word(
         choices=words,
         choices_later=coming,
         any_case=any_case,
+        derived=derived,
     )
 
 
@@ -170,7 +172,7 @@ def _text(
 
 
 _LATER: Final = Status.LATER
-_SECURE: Final = Status.SECURE
+_KNET: Final = Status.KNET
 _OBSOLETE: Final = Status.OBSOLETE
 
 # -- totem -----------------------------------------------------------------------------------------
@@ -183,10 +185,10 @@ _TOTEM: Final = SectionRow(
         _text("cluster_name", "Name of the cluster; gives the multicast address of udp."),
         _word(
             "transport",
-            None,
-            "udpu udp",
-            "How datagrams travel; required in this version.",
-            later="ust knet",
+            "ust",
+            "ust udpu udp",
+            "How datagrams travel: ust encrypts and authenticates, udpu and udp do not.",
+            later="knet",
         ),
         _word(
             "ip_version",
@@ -204,7 +206,7 @@ _TOTEM: Final = SectionRow(
         _number(
             "netmtu",
             1500,
-            "Largest packet of the ring.",
+            "Largest packet of the ring (udpu, udp); ust finds it out.",
             low=256,
             high=65_507,
             unit="bytes",
@@ -252,34 +254,52 @@ _TOTEM: Final = SectionRow(
         ),
         _number("heartbeat_failures_allowed", 0, "Heartbeats that may fail; 0 is off.", _LATER),
         _timer("max_network_delay", 50, "Delay of one packet, for heartbeats.", _LATER),
-        _word("crypto_model", "nss", "nss openssl gcrypt", "Crypto library of knet.", _SECURE),
-        _word("crypto_cipher", "none", "none aes128 aes192 aes256", "Cipher.", _SECURE),
+        _word("crypto_model", "nss", "nss openssl gcrypt", "Crypto library of knet.", _KNET),
+        _word(
+            "crypto_cipher",
+            None,
+            "none aes128 aes192 aes256 chacha20",
+            "Cipher: aes256 or chacha20 (ust), none (udpu, udp).",
+            derived="aes256 (ust), none (udpu, udp)",
+        ),
         _word(
             "crypto_hash",
-            "none",
+            None,
             "none md5 sha1 sha256 sha384 sha512",
-            "Message authentication.",
-            _SECURE,
+            "Message authentication of knet; the ciphers of ust do it themselves.",
+            _KNET,
+            derived="sha256 (ust), none (udpu, udp)",
         ),
-        _word("secauth", "off", "on off", "Short for aes256 and sha256.", _SECURE),
-        _text("keyfile", "Path of the shared key.", _SECURE, default="/etc/corosync/authkey"),
-        _text("key", "The shared key itself; keyfile goes before it.", _SECURE),
-        _word("link_mode", "passive", "passive active rr", "Use of several links.", _SECURE),
-        _number("knet_mtu", 0, "MTU of knet; 0 finds it.", _SECURE, unit="bytes"),
+        _word(
+            "secauth",
+            None,
+            "on off",
+            "Short for aes256 and sha256; ust is never off.",
+            _KNET,
+            derived="on (ust), off (udpu, udp)",
+        ),
+        _text("keyfile", "Path of the shared key (ust).", default="/etc/corosync/authkey"),
+        _text("key", "The shared key itself (ust); keyfile goes before it."),
+        _text(
+            "ust_private_key_file",
+            "Path of this node's private key (ust), when the node list has public keys.",
+            default="/etc/corosync/ust_private_key",
+        ),
+        _word("link_mode", "passive", "passive active rr", "Use of several links (ust)."),
+        _number("knet_mtu", 0, "MTU of every link (ust); 0 finds it.", unit="bytes"),
         _number(
             "knet_pmtud_interval",
             30,
-            "Pause between MTU probes.",
-            _SECURE,
+            "Pause between MTU probes (ust).",
             unit="s",
             zero_is_default=True,
         ),
-        _text("knet_compression_model", "Compression library of knet.", _SECURE, default="none"),
+        _text("knet_compression_model", "Compression library of knet.", _KNET, default="none"),
         _number(
             "knet_compression_threshold",
             100,
             "Smaller packets are sent as they are.",
-            _SECURE,
+            _KNET,
             unit="bytes",
             zero_is_default=True,
         ),
@@ -287,7 +307,7 @@ _TOTEM: Final = SectionRow(
             "knet_compression_level",
             0,
             "Level handed to the library.",
-            _SECURE,
+            _KNET,
             low=-I32_MAX - 1,
             high=I32_MAX,
         ),
@@ -306,7 +326,7 @@ _TOTEM: Final = SectionRow(
 
 _INTERFACE: Final = SectionRow(
     "totem.interface",
-    "One link; udpu and udp have link 0 only.",
+    f"One link: 0..{LINKS_MAX - 1} (ust); udpu and udp have link 0 only.",
     (
         _number("linknumber", 0, "Number of the link.", high=U8_MAX),
         _text("bindnetaddr", "Own address or its network (udp); the node list goes before it."),
@@ -315,23 +335,38 @@ _INTERFACE: Final = SectionRow(
         _number(
             "mcastport",
             5405,
-            "UDP port; udp sends from the port below.",
+            "UDP port; udp sends from the port below. Default of link N (ust): 5405 + N.",
             high=U16_MAX,
             zero_is_default=True,
         ),
         _number("ttl", 1, "Hops of multicast packets (udp).", high=U8_MAX),
-        _number("knet_link_priority", 1, "Priority of the link.", _SECURE, high=U8_MAX),
-        _number("knet_ping_interval", 0, "Pause between pings; 0 derives it.", _SECURE, unit="ms"),
+        _number(
+            "knet_link_priority",
+            1,
+            "Priority of the link (ust); the highest that is up is used.",
+            high=U8_MAX,
+        ),
+        _number(
+            "knet_ping_interval",
+            0,
+            "Pause between pings (ust); 0: token / (2 * knet_pong_count), at most 100.",
+            unit="ms",
+        ),
         _number(
             "knet_ping_timeout",
             0,
-            "Silence before a link is down; 0 derives it.",
-            _SECURE,
+            "Silence before a link is down (ust); 0: token / knet_pong_count, at most 400.",
             unit="ms",
         ),
-        _number("knet_ping_precision", 2048, "Samples of the mean latency.", _SECURE),
-        _number("knet_pong_count", 2, "Pongs before a link is up.", _SECURE, zero_is_default=True),
-        _word("knet_transport", "udp", "udp sctp", "Transport of the link.", _SECURE),
+        _number("knet_ping_precision", 2048, "Samples of the mean latency.", _KNET),
+        _number(
+            "knet_pong_count",
+            2,
+            "Pongs before a link is up again (ust).",
+            high=U8_MAX,
+            zero_is_default=True,
+        ),
+        _word("knet_transport", "udp", "udp sctp", "Transport of the link; ust has udp.", _KNET),
         _number("ringnumber", 0, "linknumber of 2.x.", _OBSOLETE),
     ),
     repeated=True,
@@ -355,12 +390,16 @@ _NODE: Final = SectionRow(
     (
         _text(
             "ringN_addr",
-            f"Address or name on link N (0..{LINKS_MAX - 1}).",
+            f"Address or name on link N: 0..{LINKS_MAX - 1} (ust), 0 (udpu, udp).",
             pattern=r"ring(0|[1-9][0-9]{0,8})_addr",
         ),
         _number("nodeid", None, "Node id; default the IPv4 address as a number.", low=1),
         _text("name", "Name of the node; finds the local node by host name."),
         _number("quorum_votes", 1, "Votes of the node."),
+        _text(
+            "ust_pubkey",
+            "Public key of the node (ust), base64 or hexadecimal; for all nodes or none.",
+        ),
     ),
     repeated=True,
 )
@@ -540,7 +579,7 @@ _SYSTEM: Final = SectionRow(
         _text("state_dir", "Where state is kept.", default="/var/lib/corosync"),
         _text("priority", "Nice value, max or min.", _LATER, default="0"),
         _word("move_to_root_cgroup", "auto", "yes no auto", "Leave the unit's cgroup.", _LATER),
-        _word("allow_knet_handle_fallback", "no", "yes no", "knet without privilege.", _SECURE),
+        _word("allow_knet_handle_fallback", "no", "yes no", "knet without privilege.", _KNET),
     ),
 )
 

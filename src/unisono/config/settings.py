@@ -6,13 +6,17 @@ Keeps:       times are nanoseconds, sizes bytes; nothing here is text that still
 from dataclasses import dataclass, field
 from typing import Final
 
-from unisono.base.ids import MS, NodeId
+from unisono.base.ids import MS, SECOND, NodeId
 
+UST: Final = "ust"
 UDPU: Final = "udpu"
 UDP: Final = "udp"
 NATIVE_WINDOW_SIZE: Final = 512
 NATIVE_MAX_MESSAGES: Final = 256
 """A window of full datagrams (750 kB) is below the receive buffers that members ask for."""
+SECURE_WINDOW_SIZE: Final = 50
+SECURE_MAX_MESSAGES: Final = 17
+"""In place of these two with transport ust: a window of its frames (62 kB) is 3 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,24 +42,61 @@ class RingSettings:
     """`max_messages` in a ring of Unisono members only, unless the file sets it."""
     cancel_token_hold_on_retransmit: bool = False
     net_mtu_bytes: int = 1500
-    """`totem.netmtu`; the ring machine subtracts its own headers."""
+    """Largest datagram of the ring, its headers included: `totem.netmtu`, or a frame of ust."""
     start_delay_ns: int = 100 * MS
     """Interface-up delay before the first join."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
-    """One `nodelist.node`: `addresses` are numeric, one per link, in link order."""
+    """One `nodelist.node`: `addresses` are numeric, by link number, "" where there is none."""
 
     node_id: NodeId
     name: str
     addresses: tuple[str, ...]
     votes: int = 1
+    names: tuple[str, ...] = ()
+    """ringX_addr as written, by link number like `addresses`."""
+    public_key: bytes = b""
+    """`ust_pubkey`, X25519, 32 bytes; empty with the cluster key alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkSettings:
+    """One link of the secure transport, 0..7: `totem.interface` of that number."""
+
+    number: int
+    port: int
+    priority: int = 1
+    """The highest that is up carries the frames when `link_mode` is passive."""
+    ping_interval_ns: int = 100 * MS
+    ping_timeout_ns: int = 400 * MS
+    pong_count: int = 2
+
+
+@dataclass(frozen=True, slots=True)
+class SecureSettings:
+    """The secure transport (UST): which key, which cipher, which links."""
+
+    cipher: str = "aes256"
+    """`aes256` or `chacha20`."""
+    key_file: str = "/etc/corosync/authkey"
+    key: str = field(default="", repr=False)
+    """`totem.key` itself, in place of a file."""
+    link_mode: str = "passive"
+    """`passive`, `active` or `rr`."""
+    links: tuple[LinkSettings, ...] = ()
+    """Ascending by number; those on which the local node has an address."""
+    mtu_bytes: int = 0
+    """`knet_mtu`, size of an IP packet; 0 finds it out."""
+    mtu_interval_ns: int = 30 * SECOND
+    private_key_file: str = ""
+    """Private key of this node (level 2); empty with the cluster key alone."""
 
 
 @dataclass(frozen=True, slots=True)
 class TransportSettings:
-    """How datagrams travel: `kind` is `udpu` or `udp`; addresses are numeric."""
+    """How datagrams travel: `kind` is `ust`, `udpu` or `udp`; addresses are numeric."""
 
     kind: str
     bind_address: str
@@ -64,6 +105,8 @@ class TransportSettings:
     ttl: int = 1
     broadcast: bool = False
     block_unlisted_ips: bool = True
+    secure: SecureSettings | None = None
+    """With kind `ust`, and only then."""
 
 
 @dataclass(frozen=True, slots=True)

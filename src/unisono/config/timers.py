@@ -9,9 +9,16 @@ from struct import Struct
 from typing import Final
 
 from unisono.base.ids import MS
+from unisono.base.limits import SECURE_FRAME_BYTES_MAX
 from unisono.config.document import Block, row_of
 from unisono.config.problems import Report
-from unisono.config.settings import NATIVE_MAX_MESSAGES, NATIVE_WINDOW_SIZE, RingSettings
+from unisono.config.settings import (
+    NATIVE_MAX_MESSAGES,
+    NATIVE_WINDOW_SIZE,
+    SECURE_MAX_MESSAGES,
+    SECURE_WINDOW_SIZE,
+    RingSettings,
+)
 
 _FLOAT_LAYOUT: Final = Struct("=f")
 assert _FLOAT_LAYOUT.size == 4
@@ -29,8 +36,12 @@ def token_ms(totem: Block, node_count: int) -> int:
     return totem.number("token") + extra
 
 
-def ring_settings(totem: Block, node_count: int, report: Report) -> RingSettings:
-    """Derive every timer and check the bounds; faults go to `report`."""
+def ring_settings(
+    totem: Block, node_count: int, report: Report, *, secure: bool = False
+) -> RingSettings:
+    """Derive every timer and check the bounds; faults go to `report`. `secure`: transport ust."""
+    window = SECURE_WINDOW_SIZE if secure else NATIVE_WINDOW_SIZE
+    visit = SECURE_MAX_MESSAGES if secure else NATIVE_MAX_MESSAGES
     token = token_ms(totem, node_count)
     losses = totem.number("token_retransmits_before_loss_const")
     retransmit = _given_or(totem, "token_retransmit", int(token / (losses + _RETRANSMIT_SLACK)))
@@ -66,10 +77,10 @@ def ring_settings(totem: Block, node_count: int, report: Report) -> RingSettings
         miss_count_const=totem.number("miss_count_const"),
         window_size=totem.number("window_size"),
         max_messages=totem.number("max_messages"),
-        native_window_size=_given_or(totem, "window_size", NATIVE_WINDOW_SIZE),
-        native_max_messages=_given_or(totem, "max_messages", NATIVE_MAX_MESSAGES),
+        native_window_size=_given_or(totem, "window_size", window),
+        native_max_messages=_given_or(totem, "max_messages", visit),
         cancel_token_hold_on_retransmit=totem.switch("cancel_token_hold_on_retransmit"),
-        net_mtu_bytes=totem.number("netmtu"),
+        net_mtu_bytes=SECURE_FRAME_BYTES_MAX if secure else totem.number("netmtu"),
     )
 
 

@@ -1,6 +1,6 @@
 """Replay: which counters of one sender have been seen, in a window that slides with the highest.
 
-Speaks:      `Window(size, start).accept(counter) -> bool`.
+Speaks:      `Window(size, start).accept(counter) -> bool`, `has_seen`.
 Counterpart: RFC 6479; knet's defragmentation window, which any forged number resets.
 Keeps:       a counter is accepted once; one that fell out of the window never. Ask only after the
              packet has proved to be authentic.
@@ -36,3 +36,8 @@ class Window:
             return False
         self._bits |= bit
         return True
+
+    def has_seen(self, counter: int) -> bool:
+        """Whether `accept` would refuse it. Changes nothing: anybody's number may be asked."""
+        behind = self._top - counter
+        return behind >= 0 and (behind >= self._size or bool(self._bits >> behind & 1))

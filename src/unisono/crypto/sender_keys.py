@@ -1,6 +1,7 @@
 """Sender keys: each node seals its frames once, with a key of its own that all others hold.
 
-Speaks:      `OwnKey.seal(frame) -> packet`, `PeerKeys.learn`, `PeerKeys.open(packet) -> frame`.
+Speaks:      `OwnKey.seal(frame) -> packet`, `PeerKeys.learn`, `PeerKeys.open(packet) -> frame`;
+             `seal_parts`, `unseal` and `accept` for frames that travel in pieces.
 Counterpart: Signal's sender keys; no group key exists, so no membership change needs an agreement.
 Keeps:       one writer for each key, and no counter twice under it; a frame opens once; of each
              peer at most two generations are kept.
@@ -18,7 +19,7 @@ from unisono.base.group import Buffer
 from unisono.base.ids import Nanos, NodeId
 from unisono.crypto.keys import KEY_BYTES, group_key
 from unisono.crypto.replay import Window
-from unisono.wire.ust.header import HEADER_BYTES, Header, PacketType, encode_nonce
+from unisono.wire.ust.header import HEADER_BYTES, Flag, Header, PacketType, encode_nonce
 
 GROUP_WINDOW: Final = 8_192
 """Counters of one sender that may be late: several rotations of the widest window."""
@@ -40,6 +41,14 @@ class Aead(Protocol):
 Cipher = Callable[[bytes], Aead]
 CIPHERS: Final[dict[str, Cipher]] = {"aes256": AESGCM, "chacha20": ChaCha20Poly1305}
 """By the name in the configuration (`totem.crypto_cipher`)."""
+
+
+_ADDRESSED: Final = int(Flag.ADDRESSED)
+
+
+def _address(node: NodeId) -> bytes:
+    """What the seal of an addressed frame covers besides its header."""
+    return node.to_bytes(4, "big")
 
 
 class OwnKey:
@@ -73,15 +82,28 @@ class OwnKey:
         """Whether so much was sealed that a new generation is due."""
         return self._counter >= FRAMES_PER_KEY_MAX or self._sealed_bytes >= BYTES_PER_KEY_MAX
 
-    def seal(self, frame: Buffer, salt: int, flags: int = 0) -> bytes:
-        """A GROUP packet: header, sealed frame, tag. `salt` is fresh and random for each batch."""
+    def seal(self, frame: Buffer, salt: int, flags: int = 0, to: NodeId | None = None) -> bytes:
+        """A GROUP packet: header, sealed frame, tag. `salt` is fresh and random for each batch.
+
+        With `to`, only that node can open it, although others hold the key, too.
+        """
+        header, sealed = self.seal_parts(frame, salt, flags, to)
+        return header + sealed
+
+    def seal_parts(
+        self, frame: Buffer, salt: int, flags: int = 0, to: NodeId | None = None
+    ) -> tuple[bytes, bytes]:
+        """A GROUP packet in two parts: its header, and the sealed frame with its tag."""
         counter = self._counter
         self._counter = counter + 1
         self._sealed_bytes += len(frame)
+        if to is not None:
+            flags |= _ADDRESSED
         header = Header(
             PacketType.GROUP, flags, self.generation, self._sender, salt, counter
         ).encode()
-        return header + self._aead.encrypt(encode_nonce(salt, counter), frame, header)
+        bound = header if to is None else header + _address(to)
+        return header, self._aead.encrypt(encode_nonce(salt, counter), frame, bound)
 
     def erase(self) -> None:
         """Overwrite the secret; copies that Python made may live until their memory is reused."""
@@ -104,11 +126,12 @@ class _Generation:
 class PeerKeys:
     """What is known of one peer's sender keys."""
 
-    __slots__ = ("_cipher", "_generations", "_linger_ns", "_sender", "forged", "replayed")
+    __slots__ = ("_cipher", "_generations", "_linger_ns", "_me", "_sender", "forged", "replayed")
 
-    def __init__(self, cipher: Cipher, sender: NodeId, linger_ns: int) -> None:
+    def __init__(self, cipher: Cipher, me: NodeId, sender: NodeId, linger_ns: int) -> None:
         """An older generation stays readable for `linger_ns` after the first newer frame."""
         self._cipher = cipher
+        self._me = _address(me)
         self._sender = sender
         self._linger_ns = linger_ns
         self._generations: dict[int, _Generation] = {}
@@ -117,40 +140,72 @@ class PeerKeys:
         self.replayed = 0
         """Packets that opened, but not for the first time."""
 
+    @property
+    def sender(self) -> NodeId:
+        """The peer."""
+        return self._sender
+
     def knows(self, generation: int) -> bool:
         """Whether frames of this generation can be opened."""
         return generation in self._generations
 
     def learn(self, generation: int, secret: bytes, next_counter: int) -> None:
-        """The peer told its key in a session. Told again, it does not reopen what has passed."""
-        known = self._generations.get(generation)
+        """The peer told its key in a session. Told again, it does not reopen what has passed.
+
+        A key of the same number with another secret takes the place of the former: the peer is a
+        machine that was rolled back. Only the session in use may say so.
+        """
+        known = self._generations.pop(generation, None)
         if known is not None and known.secret == secret:
+            self._generations[generation] = known
             return
         aead = self._cipher(group_key(secret, self._sender, generation))
         self._generations[generation] = _Generation(aead, secret, next_counter)
         while len(self._generations) > GENERATIONS_MAX:
-            self._drop(min(self._generations))
+            self._drop(next(iter(self._generations)))
 
     def open(self, header: Header, packet: Buffer, now: Nanos) -> bytes | None:
         """The frame in a whole GROUP packet of a known generation; None if forged or replayed."""
-        found = self._generations[header.key]
         view = memoryview(packet)
-        nonce = encode_nonce(header.salt, header.counter)
-        try:
-            frame = found.aead.decrypt(nonce, view[HEADER_BYTES:], view[:HEADER_BYTES])
-        except InvalidTag:
+        frame = self.unseal(header, view[:HEADER_BYTES], view[HEADER_BYTES:])
+        if frame is None:
             self.forged += 1
             return None
-        if not found.window.accept(header.counter):
+        if not self.accept(header, now):
             self.replayed += 1
             return None
-        if len(self._generations) > 1:
-            self._retire_older(header.key, now)
         return frame
 
+    def unseal(self, header: Header, lead: Buffer, sealed: Buffer) -> bytes | None:
+        """What was sealed under this header, whose bytes are `lead`; None when it is forged.
+
+        Of a known generation; counts nothing: `accept` must still say that it is new.
+        """
+        aead = self._generations[header.key].aead
+        bound = bytes(lead) + self._me if header.flags & _ADDRESSED else lead
+        try:
+            return aead.decrypt(encode_nonce(header.salt, header.counter), sealed, bound)
+        except InvalidTag:
+            return None
+
+    def accept(self, header: Header, now: Nanos) -> bool:
+        """Whether the authentic frame of this header is new; it is not new any more afterwards."""
+        if not self._generations[header.key].window.accept(header.counter):
+            return False
+        if len(self._generations) > 1:
+            self._retire_older(header.key, now)
+        return True
+
+    def has_seen(self, header: Header) -> bool:
+        """Whether a frame of this header, if it were authentic, would be a replay."""
+        return self._generations[header.key].window.has_seen(header.counter)
+
     def _retire_older(self, generation: int, now: Nanos) -> None:
+        """Those that were learned before it."""
         for number, known in self._generations.items():
-            if number < generation and known.drop_at is None:
+            if number == generation:
+                return
+            if known.drop_at is None:
                 known.drop_at = Nanos(now + self._linger_ns)
 
     @property

@@ -21,10 +21,11 @@ from unisono.base.marks import Mark
 from unisono.config.environment import Subject, choose
 from unisono.config.load import Loaded, load
 from unisono.config.problems import ConfigErrors
-from unisono.config.settings import UDP, Settings
+from unisono.config.settings import UDP, UDPU, UST, Settings
 from unisono.executive.collector import IdleCollector
 from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
 from unisono.executive.instance import Instance
+from unisono.executive.keys import check_keys
 from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
 from unisono.executive.ring_store import RingStoreError
 from unisono.linux.memory import keep_freed_memory, lock_memory
@@ -50,6 +51,7 @@ ADDRESS_PAUSE_SECONDS: Final = 0.1
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 """Their defaults would kill a member of the ring; they mean nothing yet."""
+_TRANSPORT_NAMES: Final = {UST: "UST", UDPU: "UDP/IP Unicast", UDP: "UDP/IP Multicast"}
 
 
 class Refused(Exception):
@@ -81,9 +83,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _report_test(loaded, file)
         instance = Instance(Path(options.instance).absolute() if options.instance else None)
         directory = _prepare(instance, loaded.settings)
+        config_file = Path(file).absolute()  # before the daemon changes its directory
         if not options.foreground:
             ready = daemonise(directory)
-        return _run_locked(loaded, instance, ready)
+        return _run_locked(loaded, config_file, instance, ready)
     except ConfigErrors as error:
         return _refuse(ready, STATUS_BAD, "\n".join(error.errors))
     except ConfigError as error:
@@ -122,6 +125,8 @@ def _parser() -> argparse.ArgumentParser:
 def _report_test(loaded: Loaded, file: str) -> int:
     for warning in loaded.warnings:
         print(f"{warning} (warning)", file=sys.stderr)
+    if errors := check_keys(loaded.settings, Path(file)):
+        raise Refused("\nunisonod: ".join(errors))
     print(f"{file}: good")
     return 0
 
@@ -146,7 +151,9 @@ def _prepare(instance: Instance, settings: Settings) -> str:
     return str(Path(directory).absolute())
 
 
-def _run_locked(loaded: Loaded, instance: Instance, ready: ReadyPipe | None) -> int:
+def _run_locked(
+    loaded: Loaded, config_file: Path, instance: Instance, ready: ReadyPipe | None
+) -> int:
     try:
         pid_file = PidFile(str(instance.pid_file))
     except AlreadyRunning as error:
@@ -161,13 +168,15 @@ def _run_locked(loaded: Loaded, instance: Instance, ready: ReadyPipe | None) -> 
         raise Refused(f"cannot open the log file: {error}") from error
     keep_freed_memory()
     try:
-        return asyncio.run(_serve(loaded, instance, log, ready))
+        return asyncio.run(_serve(loaded, config_file, instance, log, ready))
     finally:
         log.close()
         pid_file.remove()
 
 
-async def _serve(loaded: Loaded, instance: Instance, log: Log, ready: ReadyPipe | None) -> int:
+async def _serve(
+    loaded: Loaded, config_file: Path, instance: Instance, log: Log, ready: ReadyPipe | None
+) -> int:
     """Run one node until it has stopped; its exit status. ConfigError, RingStoreError at start."""
     settings = loaded.settings
     log.write(Level.NOTICE, "MAIN", f"Unisono Cluster Engine {version('unisono')} starting up")
@@ -175,10 +184,10 @@ async def _serve(loaded: Loaded, instance: Instance, log: Log, ready: ReadyPipe 
         log.write(Level.DEBUG, "MAIN", f"Using {choice}")
     for warning in loaded.warnings:
         log.write(Level.WARNING, "MAIN", warning)
-    kind = "UDP/IP Multicast" if settings.transport.kind == UDP else "UDP/IP Unicast"
+    kind = _TRANSPORT_NAMES[settings.transport.kind]
     log.write(Level.NOTICE, "TOTEM", f"Initializing transport ({kind}).")
     await _address_there(settings)
-    node = Node(settings, instance, log)
+    node = Node(settings, instance, log, config_file=config_file)
     loop = asyncio.get_running_loop()
     collector = IdleCollector(loop, node.work)
     try:

@@ -12,6 +12,8 @@ import os
 import random
 import time
 from collections.abc import Callable
+from pathlib import Path
+from typing import Final
 
 from unisono.base.clients import (
     ClientConnected,
@@ -23,22 +25,31 @@ from unisono.base.clients import (
 )
 from unisono.base.errors import ConfigError
 from unisono.base.group import Leave, Left, Marked
+from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.limits import LEAVE_SECONDS_MAX
 from unisono.base.marks import Mark
 from unisono.config.settings import Settings
+from unisono.crypto.sender_keys import CIPHERS
+from unisono.executive.addresses import AddressWatch
 from unisono.executive.doors import Doors
 from unisono.executive.instance import Instance
+from unisono.executive.keyring import KeyFiles, KeyringDesk
+from unisono.executive.keys import load_authkeys, load_static_keys
 from unisono.executive.ring_store import RingStore, RingStoreError
 from unisono.executive.turn import Turn
 from unisono.observe.counters import Counters
 from unisono.observe.lines import Level
 from unisono.observe.logs import Log
+from unisono.secure.context import Context, Keyring
+from unisono.secure.rotation import Rotation
 from unisono.services import Engine
 from unisono.services.access import may_connect
 from unisono.totem import Start, Totem
-from unisono.transport.kinds import open_transport
+from unisono.transport.kinds import SecureOwner, open_transport
 from unisono.transport.port import Transport
+from unisono.transport.ust import UstTransport
 
+BOOT_BYTES: Final = 16
 STATUS_FATAL = 15
 """Exit status after an error that no machine could foresee, as Corosync's."""
 STATUS_RING_STORE = 21
@@ -63,8 +74,9 @@ class Node:
     """One node of the ring, in the running loop. `start` it, await `stopped`, `close` it."""
 
     __slots__ = (
-        "_doors", "_engine", "_leaving", "_log", "_loop", "_settings", "_status", "_store",
-        "_totem", "_transport", "_turn", "counters", "stopped",
+        "_addresses", "_clock", "_config_file", "_context", "_doors", "_engine", "_keyring",
+        "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem", "_transport",
+        "_turn", "counters", "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -73,10 +85,19 @@ class Node:
         instance: Instance,
         log: Log,
         *,
+        config_file: Path = Path(),
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """Load and raise the stored ring sequence; RingStoreError when it cannot be kept."""
+        """Load and raise the stored ring sequence; RingStoreError when it cannot be kept.
+
+        `config_file` is where `settings` came from: it may hold a key.
+        """
         self._settings = settings
+        self._config_file = config_file
+        self._clock = clock
+        self._context: Context | None = None
+        self._keyring: KeyringDesk | None = None
+        self._addresses: AddressWatch | None = None
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._leaving = False
@@ -112,13 +133,23 @@ class Node:
         """Open the network and the doors and begin; ConfigError when something is in the way."""
         self._doors.pause()  # until the first configuration is agreed upon
         try:
+            self._context = self._load_context()
             self._turn.transport = self._transport = open_transport(
-                self._settings, self._turn.received, mark=self.mark, loop=self._loop
+                self._settings,
+                self._turn.received,
+                mark=self.mark,
+                loop=self._loop,
+                owner=self._secure_owner(),
             )
+            if self._keyring is not None and isinstance(self._transport, UstTransport):
+                self._keyring.secure = self._transport.submit
             self._doors.start()
         except ConfigError:
             self.close()
             raise
+        self._addresses = AddressWatch(
+            self._settings, self._transport.readdress, mark=self.mark, loop=self._loop
+        )
         self._turn.command(Start())
 
     def stop(self, reason: str, *, status: int = 0, clean: bool = True) -> None:
@@ -131,15 +162,25 @@ class Node:
             self._finish()
             return
         self._leaving = True
-        self._loop.call_later(LEAVE_SECONDS_MAX, self._finish)
+        self._loop.call_later(LEAVE_SECONDS_MAX, self._say_farewell)
         self._turn.command(Leave())
 
     def close(self) -> None:
         """Close everything at once, without a goodbye. Twice is harmless."""
         self._turn.stop()
         self._doors.close()
+        if self._keyring is not None:
+            self._keyring.close()
+        if self._addresses is not None:
+            self._addresses.close()
         if self._transport is not None:
             self._transport.close()
+        self._finish()
+
+    def _say_farewell(self) -> None:
+        """The ring's goodbye is said, or has taken too long: the transport's own, then the end."""
+        if not self.stopped.done() and self._transport is not None:
+            self._transport.farewell()
         self._finish()
 
     def _finish(self) -> None:
@@ -158,7 +199,7 @@ class Node:
     def _on_end(self, effect: Left | ShutDown) -> None:
         match effect:
             case Left():
-                self._finish()
+                self._say_farewell()
             case ShutDown():
                 # A later turn: the answer that announces it may still be on its way to a client.
                 self._loop.call_soon(
@@ -170,6 +211,46 @@ class Node:
         status = STATUS_RING_STORE if isinstance(error, RingStoreError) else STATUS_FATAL
         self._log.failure("MAIN", error)
         self.stop(f"Stopping: {error}", status=status, clean=False)
+
+    # -- the secure transport ----------------------------------------------------------------------
+
+    def _load_context(self) -> Context | None:
+        """The keys of the secure transport, None for another one. ConfigError."""
+        settings, secure = self._settings, self._settings.transport.secure
+        if secure is None:
+            return None
+        name = settings.cluster_name
+        alone = len(settings.nodes) == 1
+        keys = load_authkeys(secure, name, self._config_file, alone=alone)
+        context = Context(
+            settings.node_id,
+            settings.cluster_name,
+            Keyring(keys.active.keys),
+            CIPHERS[secure.cipher],
+            os.urandom,
+            os.urandom(BOOT_BYTES),
+            config_version=settings.config_version,
+            static_keys=load_static_keys(secure, settings.nodes, settings.node_id),
+        )
+        self._keyring = KeyringDesk(
+            Rotation(context, keys, [node.node_id for node in settings.nodes]),
+            KeyFiles(secure, keys),
+            multicast=self._turn.multicast,
+            reply=self._doors.reply,
+            mark=self.mark,
+            on_failure=self._on_failure,
+            clock=self._clock,
+            loop=self._loop,
+        )
+        self._turn.carry_by(self._keyring.take, KeyringView, KeyringDelivered, KeyringAsked)
+        return context
+
+    def _secure_owner(self) -> SecureOwner | None:
+        if self._context is None or self._keyring is None:
+            return None
+        return SecureOwner(
+            self._context, self._turn.gone, self._keyring.told, self._on_failure, self._clock
+        )
 
     # -- the handler of local clients --------------------------------------------------------------
 
@@ -215,6 +296,7 @@ class Node:
             "transport": {
                 "kind": self._settings.transport.kind,
                 **(transport.counters.as_dict() if transport is not None else {}),
+                **(transport.status() if transport is not None else {}),
             },
             "marks": self.counters.snapshot(),
         }

@@ -31,6 +31,7 @@ from unisono.base.group import (
     Multicast,
     SendAll,
     SendTo,
+    Silent,
     StoreRingSeq,
     SyncFinished,
 )
@@ -47,6 +48,8 @@ from unisono.transport.port import Transport
 
 PACE_CHECK_SECONDS = 0.005
 """How often the clients' unread output is looked at while it holds the ring."""
+PACE_NS: Final = 1_000_000
+"""Between two looks at what clients leave unread: within it, little can be added."""
 IDLE_NS: Final = 1_000_000
 """After this long without a message of ours, our client's wake-up comes before the other nodes'.
 
@@ -60,7 +63,7 @@ class Turn:
 
     __slots__ = (
         "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left",
-        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_sent_ns",
+        "_loop", "_mark", "_notified", "_paced_ns", "_on_end", "_on_failure", "_pace_timer", "_sent_ns",
         "_stopped", "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
     )  # fmt: skip
 
@@ -97,6 +100,7 @@ class Turn:
         self._engine_fed = False
         self._notified = False
         self._sent_ns = 0
+        self._paced_ns = 0
         self._stopped = False
         self._left: tuple[NodeId, ...] = ()
         self._view: ConfigurationChanged | None = None
@@ -147,6 +151,28 @@ class Turn:
                 self._flow.settle(now)
         except Exception as error:  # noqa: BLE001  as above
             self._fail(error)
+        self._schedule()
+
+    def gone(self, node: NodeId) -> None:
+        """The daemon on that node is known to have ended."""
+        if self._stopped:
+            return
+        try:
+            now = Nanos(self._clock())
+            self._totem.submit(Silent(node), now)
+            self._exchange(now)
+            self._finish(now)
+        except Exception as error:  # noqa: BLE001  as above
+            self._fail(error)
+
+    def carry_by(self, carrier: Callable[[Any, Nanos], None], *kinds: type) -> None:
+        """Let another part of the executive carry out effects of these kinds, in their order."""
+        for kind in kinds:
+            self._carry[kind] = carrier
+
+    def multicast(self, request: Multicast, now: Nanos) -> None:
+        """A message of the executive itself, at any time; it leaves when the loop turns."""
+        self._flow.multicast(request, now)
         self._schedule()
 
     def command(self, request: Any) -> None:
@@ -204,8 +230,9 @@ class Turn:
         """After the exchange: the brakes, then the timer."""
         if self._flow.settle(now):
             self._schedule()
-        if self._notified:
+        if self._notified and now - self._paced_ns >= PACE_NS:
             self._notified = False
+            self._paced_ns = now
             self._pace(now)
         self._arm(now)
 

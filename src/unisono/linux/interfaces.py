@@ -1,14 +1,16 @@
 """Network interfaces of this host and their addresses, as the kernel tells them.
 
-Speaks:      getifaddrs(3) through ctypes; glibc and musl have it.
+Speaks:      getifaddrs(3) through ctypes; glibc and musl have it; netdevice(7), SIOCGIFMTU.
 Counterpart: corosync exec/totemip.c, totemip_getifaddrs.
 Keeps:       an address of the loopback network (127.0.0.0/8) counts as local although only
              127.0.0.1 is listed.
 """
 
 import ctypes
+import fcntl
 import ipaddress
 import socket
+import struct
 from typing import Final, NamedTuple
 
 LISTED_MAX: Final = 65_536
@@ -16,6 +18,10 @@ LISTED_MAX: Final = 65_536
 _FAMILY_LAYOUT_BYTES: Final = {socket.AF_INET: (4, 4), socket.AF_INET6: (8, 16)}
 _IFF_UP: Final = 1
 _IFF_LOOPBACK: Final = 8
+SIOCGIFMTU: Final = 0x8921
+_IFREQ_LAYOUT: Final = struct.Struct("=16si20x")
+"""struct ifreq of a 64-bit kernel: the name, then the MTU."""
+assert _IFREQ_LAYOUT.size == 40
 
 
 class LocalAddress(NamedTuple):
@@ -115,3 +121,10 @@ def interface_of(address: str) -> LocalAddress | None:
 
 def _is_zone(entry: LocalAddress, zone: str) -> bool:
     return zone in (entry.interface, str(entry.interface_index))
+
+
+def interface_mtu(sock: socket.socket, interface: str) -> int:
+    """MTU in bytes of an interface; OSError when there is none of that name. Any socket will do."""
+    request = _IFREQ_LAYOUT.pack(interface.encode(errors="surrogateescape"), 0)
+    answer: tuple[bytes, int] = _IFREQ_LAYOUT.unpack(fcntl.ioctl(sock, SIOCGIFMTU, request))
+    return answer[1]

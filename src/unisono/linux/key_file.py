@@ -3,7 +3,8 @@
 Speaks:      open(2), fchmod(2), link(2), rename(2), fsync(2).
 Counterpart: corosync tools/corosync-keygen.c; exec/totemconfig.c, read_keyfile.
 Keeps:       a key that exists is never overwritten unless that is asked for; a reader of the file
-             finds the old key or the new one, never a part; a file that others may open is refused.
+             finds the old key or the new one, never a part; a file that others may open is refused;
+             no message shows what is in it.
 """
 
 import os
@@ -17,6 +18,35 @@ from unisono.base.errors import ConfigError
 
 KEY_FILE_MODE: Final = 0o400
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+_OTHERS_READ: Final = stat.S_IRGRP | stat.S_IROTH
+
+
+class MissingKeyFile(ConfigError):
+    """There is no key file."""
+
+
+def next_path(path: Path) -> Path:
+    """Where the key waits that will follow the one at `path`."""
+    return path.with_name(f"{path.name}.next")
+
+
+def previous_path(path: Path) -> Path:
+    """Where the key stays for a while that was at `path` before."""
+    return path.with_name(f"{path.name}.previous")
+
+
+def retired_path(path: Path) -> Path:
+    """Where the fingerprints stand of keys that were removed."""
+    return path.with_name(f"{path.name}.retired")
+
+
+def remove_key_file(path: Path) -> None:
+    """See that there is no such file, also after a power failure. OSError."""
+    try:
+        path.unlink()
+    except FileNotFoundError:
+        return
+    _sync_directory(path.parent)
 
 
 def write_key_file(path: Path, key: bytes, *, replace: bool) -> None:
@@ -41,9 +71,14 @@ def write_key_file(path: Path, key: bytes, *, replace: bool) -> None:
 
 
 def read_key_file(path: Path, bytes_max: int) -> bytes:
-    """Up to `bytes_max` + 1 bytes of the key; ConfigError when others may open the file."""
+    """Up to `bytes_max` + 1 bytes of the key; ConfigError when others may open the file.
+
+    MissingKeyFile, a ConfigError, when there is none.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError as error:
+        raise MissingKeyFile(f"the key file {path} is missing") from error
     except OSError as error:
         raise ConfigError(f"cannot read the key file {path}: {error.strerror}") from error
     try:
@@ -52,6 +87,19 @@ def read_key_file(path: Path, bytes_max: int) -> bytes:
             return file.read(bytes_max + 1)
     finally:
         os.close(descriptor)
+
+
+def check_config_file(path: Path) -> None:
+    """ConfigError when others may read a configuration file that holds the key itself."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise ConfigError(f"cannot look at {path}: {error.strerror}") from error
+    if found.st_mode & _OTHERS_READ:
+        raise ConfigError(
+            f"{path} holds totem.key and others can read it "
+            f"(mode {stat.S_IMODE(found.st_mode):04o}): run chmod 0600 {path}"
+        )
 
 
 def _check(found: os.stat_result, path: Path) -> None:

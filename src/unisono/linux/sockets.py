@@ -1,6 +1,6 @@
 """Socket options of Linux that the standard library does not name: UDP batches, multicast, buffers.
 
-Speaks:      UDP_SEGMENT, UDP_GRO, IP and IPv6 multicast options, SO_*BUFFORCE.
+Speaks:      UDP_SEGMENT, UDP_GRO, IP and IPv6 multicast options, SO_*BUFFORCE, *_MTU_DISCOVER.
 Counterpart: udp(7), ip(7), ipv6(7), socket(7); corosync exec/totemudp.c, totemudpu.c.
 Keeps:       an option that is refused is answered with False or the value in force, never raised,
              unless the socket is of no use without it.
@@ -14,6 +14,8 @@ import struct
 from collections.abc import Iterable
 from typing import Final, TypeAlias
 
+from unisono.base.limits import UDP_PAYLOAD_BYTES_MAX
+
 SOL_UDP: Final = socket.IPPROTO_UDP
 UDP_SEGMENT: Final = 103
 UDP_GRO: Final = 104
@@ -21,6 +23,12 @@ SO_SNDBUFFORCE: Final = 32
 SO_RCVBUFFORCE: Final = 33
 IP_MULTICAST_ALL: Final = 49
 IPV6_MULTICAST_ALL: Final = 29
+IP_MTU_DISCOVER: Final = 10
+IPV6_MTU_DISCOVER: Final = 23
+PMTUDISC_PROBE: Final = 3
+"""Never fragment, and believe nobody about the path: only the device's own MTU counts."""
+_IPV4_UDP_HEADER_BYTES: Final = 28
+_IPV6_UDP_HEADER_BYTES: Final = 48
 
 PRIORITY_INTERACTIVE: Final = 6
 """SO_PRIORITY of ring traffic, TC_PRIO_INTERACTIVE, as Corosync sets it."""
@@ -126,6 +134,24 @@ def received_segment_bytes(ancillary: Iterable[Ancillary]) -> int:
             size: int = INT_LAYOUT.unpack_from(data)[0]
             return max(size, 0)
     return 0
+
+
+def never_fragment(sock: socket.socket) -> None:
+    """What is larger than the device takes is refused with EMSGSIZE, never cut; OSError."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, PMTUDISC_PROBE)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, PMTUDISC_PROBE)
+
+
+def udp_header_bytes(family: int) -> int:
+    """What IP, without options, and UDP put before the payload."""
+    return _IPV6_UDP_HEADER_BYTES if family == socket.AF_INET6 else _IPV4_UDP_HEADER_BYTES
+
+
+def udp_room(family: int, mtu_bytes: int) -> int:
+    """Largest UDP payload that fits into one IP packet of `mtu_bytes`."""
+    return max(0, min(mtu_bytes - udp_header_bytes(family), UDP_PAYLOAD_BYTES_MAX))
 
 
 def set_multicast_sender(

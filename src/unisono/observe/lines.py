@@ -101,6 +101,18 @@ LINES: Final[dict[Mark, Line]] = {
         "Socket buffer of {b} bytes refused, using {a}; raise net.core.rmem_max and wmem_max",
     ),
     Mark.TARGET_UNKNOWN: Line(_WARNING, "TOTEM", "Node {a} has no address in the nodelist"),
+    Mark.KEY_INSTALLED: Line(_NOTICE, "TOTEM", "Authkey {text} is installed and accepted"),
+    Mark.KEY_USED: Line(
+        _NOTICE, "TOTEM", "Authkey {text} is active; the one before is still accepted"
+    ),
+    Mark.KEY_REMOVED: Line(
+        _NOTICE, "TOTEM", "Authkey {text} is removed: it is refused from now on"
+    ),
+    Mark.KEY_REFUSED: Line(_WARNING, "TOTEM", "Authkey from node {a} refused: {text}"),
+    Mark.KEY_NOT_TAKEN: Line(
+        _WARNING, "TOTEM", "Node {a} does not acknowledge authkey {text}; its log tells why"
+    ),
+    Mark.KEYS_NOT_STORED: Line(_ERROR, "TOTEM", "Authkeys are not stored: {text}"),
     Mark.STARTED: Line(_NOTICE, "MAIN", "{text}"),
     Mark.STOPPING: Line(_NOTICE, "MAIN", "{text}"),
     Mark.PRIORITY_REFUSED: Line(_WARNING, "MAIN", "Could not raise the priority: {text}"),
@@ -114,4 +126,22 @@ LINES: Final[dict[Mark, Line]] = {
     Mark.MEMBERS_AGREED: Line(_NOTICE, "QUORUM", "{text}"),
     Mark.RING_SEQ_UNREADABLE: Line(_WARNING, "MAIN", "{text}"),
     Mark.CONFIG_WARNING: Line(_WARNING, "MAIN", "{text}"),
+    Mark.MEMBER_SILENT: Line(_WARNING, "TOTEM", "The daemon on node {a} has ended"),
+    Mark.INVALID_DIGEST: Line(_WARNING, "TOTEM", "{text}"),
+    Mark.SESSION_OLD: Line(
+        _WARNING, "TOTEM", "The session with node {a} is overdue for renewal: it does not answer"
+    ),
+    Mark.NODE_ID_TWICE: Line(_ERROR, "TOTEM", "Node id {a} is used by two hosts"),
+    Mark.LINK_UP: Line(_NOTICE, "TOTEM", "Link {b} to node {a} is up"),
+    Mark.LINK_DOWN: Line(_WARNING, "TOTEM", "Link {b} to node {a} is down"),
+    Mark.PEER_GONE: Line(
+        _DEBUG, "TOTEM", "Node {a}: port closed and no answer, the daemon is gone"
+    ),
+    Mark.FRAMES_SPOILED: Line(
+        _WARNING, "TOTEM", "Frames to node {a} are spoiled on their way: sealing every packet"
+    ),
+    Mark.SENDER_KEY_RENEWED: Line(_DEBUG, "TOTEM", "Sending with key generation {a}"),
+    Mark.LINK_NOT_OPENED: Line(_WARNING, "TOTEM", "Link {a} is not used yet: {text}"),
+    Mark.ADDRESS_CHANGED: Line(_NOTICE, "TOTEM", "Node {a} on link {b}: {text}"),
+    Mark.NAME_UNRESOLVED: Line(_WARNING, "TOTEM", "Node {a} on link {b}: {text}"),
 }

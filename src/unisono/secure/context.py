@@ -24,8 +24,12 @@ class Keyring:
     """The authkeys in use: handshakes begin with `active`, and are accepted with any of them."""
 
     active: ClusterKeys
-    others: list[ClusterKeys] = field(default_factory=list)
-    """The next one, or the previous one, while an operator changes them."""
+    next: ClusterKeys | None = None
+    """Installed everywhere before anybody begins with it."""
+    previous: ClusterKeys | None = None
+    """Accepted until the operator removes it: nodes that were down begin with it."""
+    retired: tuple[bytes, ...] = ()
+    """Fingerprints of removed keys."""
 
     def find(self, kid: bytes) -> ClusterKeys | None:
         """The key with this fingerprint."""
@@ -33,6 +37,11 @@ class Keyring:
             if keys.kid == kid:
                 return keys
         return None
+
+    @property
+    def others(self) -> list[ClusterKeys]:
+        """Those that are accepted beside the active one."""
+        return [keys for keys in (self.next, self.previous) if keys is not None]
 
 
 @dataclass(slots=True)

@@ -1,23 +1,35 @@
 """Peer: the sessions with one other node, from the first HELLO to the renewal two minutes later.
 
-Speaks:      `on_hello`, `on_answer`, `on_cookie`, `on_pair`; packets for the peer in `packets`.
+Speaks:      `on_hello`, `on_answer`, `on_cookie`, `on_pair`; packets for the peer in `packets`,
+             what is noteworthy in `news`.
 Counterpart: WireGuard, section 6 of its paper (timers); Noise for the handshake itself.
 Keeps:       a session that works is replaced by a confirmed one only; a handshake that fails, is
              replayed or is never answered changes nothing but a counter.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from unisono.base.errors import WireError
+from unisono.base.group import Marked
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
+from unisono.base.marks import Mark
 from unisono.crypto.cookies import COOKIE_LIFETIME_NS, first_mac, open_cookie, second_mac
 from unisono.crypto.keys import ClusterKeys
 from unisono.crypto.noise import Handshake
 from unisono.crypto.sender_keys import OwnKey, PeerKeys
 from unisono.secure.context import Context
-from unisono.secure.session import SESSION_LINGER_NS, SESSION_RENEW_NS, Session
+from unisono.secure.events import Adopted
+from unisono.secure.session import (
+    SALT_BYTES,
+    SESSION_LINGER_NS,
+    SESSION_OLD_NS,
+    SESSION_RENEW_NS,
+    Session,
+)
+from unisono.secure.telling import Telling
 from unisono.wire.ust.handshake import (
     Answer,
     Cookie,
@@ -40,10 +52,21 @@ SILENCE_NS: Final = 3 * SECOND
 """A peer that was not heard for so long is greeted anew."""
 PENDING_MAX: Final = 4
 """Handshakes with one peer that wait for their confirmation."""
-KEY_RETRY_NS: Final = 100 * MS
+ALIVE_NS: Final = 300 * MS
+"""A peer that was heard within this time has not been started anew meanwhile."""
+TWICE_NS: Final = 60 * SECOND
+"""Between two complaints about two daemons with one node id."""
 KEY_LINGER_NS: Final = 10 * SECOND
 """How long frames of an older sender key are read after the first of a newer one."""
-KEY_LIFETIME_MS: Final = 3_600_000
+
+
+class Reach(Enum):
+    """Over which links a packet goes."""
+
+    EVERY = "every"
+    BACK = "back"
+    """The one over which the packet came that it answers."""
+    BEST = "best"
 
 
 @dataclass(slots=True)
@@ -57,42 +80,71 @@ class Greeting:
     begun: Nanos
 
 
+@dataclass(slots=True)
+class Pending:
+    """A HELLO that was answered and not yet confirmed."""
+
+    noise: bytes
+    answer: bytes
+    """Said again when the same HELLO comes over another link."""
+    session: Session
+
+
 class Peer:
     """One other node of the configuration."""
 
     def __init__(self, context: Context, node: NodeId, now: Nanos) -> None:
         self.node = node
-        self.keys = PeerKeys(context.cipher, node, KEY_LINGER_NS)
-        self.packets: list[bytes] = []
+        self.keys = PeerKeys(context.cipher, context.me, node, KEY_LINGER_NS)
+        self.packets: list[tuple[Reach, bytes]] = []
         """What is to be sent to the peer; the owner takes it."""
+        self.news: list[Adopted | Marked] = []
+        """What the owner should know; it takes it."""
         self.current: Session | None = None
-        self.acked_generation = 0
-        """The newest of our sender keys that the peer has."""
+        self.telling = Telling()
         self.heard_at: Nanos | None = None
         self.boot = b""
         """Which life of the peer's daemon the current session is with."""
         self._context = context
         self._former: Session | None = None
-        self._pending: dict[int, Session] = {}
-        """Answered and not yet confirmed, by our number: a replayed HELLO fills one place only."""
+        self._pending: dict[int, Pending] = {}
+        """By our number for the session: a replayed HELLO fills one place only."""
         self._greeting: Greeting | None = None
         self._cookie: tuple[bytes, Nanos] | None = None
-        self._own: OwnKey | None = None
         self._retry_ns = HELLO_RETRY_NS_MIN
         self._greet_at: Nanos | None = now
         self._renew_at: Nanos | None = None
-        self._key_at: Nanos | None = None
+        self._alarm_at: Nanos | None = None
+        self._twice_at = Nanos(0)
 
     # -- the owner's wishes ------------------------------------------------------------------------
 
-    def share(self, own: OwnKey, now: Nanos) -> None:
-        """Tell this sender key to the peer, now and until it says that it has it."""
-        self._own = own
-        self._tell_key(now)
+    def share(self, keys: Sequence[OwnKey], now: Nanos) -> None:
+        """Tell these sender keys to the peer, now and until it says that it has them."""
+        self.telling.share(keys)
+        self._tell_keys(now)
+
+    def has_key(self, generation: int) -> bool:
+        """Whether the peer can open our frames of this generation."""
+        return self.telling.has(generation)
+
+    def greet(self, now: Nanos) -> None:
+        """Begin anew at the next `expire`: the present session is of no use any more."""
+        self.heard_at = None
+        self._greet_at = now
+        self._retry_ns = HELLO_RETRY_NS_MIN
+
+    def renew(self, now: Nanos) -> None:
+        """Make a new session at the next `expire`."""
+        self._renew_at = now
 
     def tell(self, records: Iterable[Record]) -> bytes | None:
         """A packet with these records, None while there is no session."""
-        return None if self.current is None else self.current.seal(records)
+        return None if self.current is None else self.seal(self.current, records)
+
+    def seal(self, session: Session, records: Iterable[Record]) -> bytes:
+        """A packet with these records in that session."""
+        return session.seal(records, self._context.entropy(SALT_BYTES))
 
     @property
     def deadline(self) -> Nanos | None:
@@ -102,7 +154,8 @@ class Peer:
             self._greet_at,
             self._silent_at,
             self._renew_at,
-            self._key_at,
+            self._alarm_at,
+            self.telling.again_at,
             former,
             self.keys.deadline,
         )
@@ -125,8 +178,11 @@ class Peer:
         if self._renew_at is not None and self._renew_at <= now:
             self._renew_at = None
             self._begin(now)
-        if self._key_at is not None and self._key_at <= now:
-            self._tell_key(now)
+        if self._alarm_at is not None and self._alarm_at <= now:
+            self._alarm_at = None
+            self.news.append(Marked(Mark.SESSION_OLD, self.node))
+        if self.telling.again_at is not None and self.telling.again_at <= now:
+            self._tell_keys(now)
         former = self._former
         if former is not None and former.read_until is not None and former.read_until <= now:
             self._former = None
@@ -141,6 +197,15 @@ class Peer:
         if greeting is not None and self._context.me < self.node:
             if now - greeting.begun < OWN_HELLO_NS:
                 return
+        for pending in self._pending.values():
+            if pending.noise == hello.noise:
+                self.packets.append((Reach.BACK, pending.answer))
+                return
+        self._answer(hello, keys, own, now)
+        if greeting is not None:
+            self._greeting = None
+
+    def _answer(self, hello: Hello, keys: ClusterKeys, own: OwnKey, now: Nanos) -> None:
         context = self._context
         handshake = self._handshake(keys, initiator=False)
         peer, grant = decode_payload(handshake.read(hello.noise))
@@ -151,15 +216,25 @@ class Peer:
             self._payload(index), KeyGrant(own.generation, own.secret, own.next_counter)
         )
         noise = handshake.write(context.entropy(32), payload)
-        session = Session(context.me, index, peer, handshake.split(), now, confirmed=False)
+        session = Session(context.me, context.cipher, index, peer, handshake.split(), keys.kid, now)
         if len(self._pending) >= PENDING_MAX:
-            self._forget(self._pending.pop(next(iter(self._pending))))
-        self._pending[index] = session
-        context.sessions[index] = self.node, session
-        if greeting is not None:
-            self._greeting = None
+            self._forget(self._pending.pop(next(iter(self._pending))).session)
         header = self._header(PacketType.ANSWER, keys)
-        self._post(encode_answer(header, self.node, peer.session, noise), keys, now)
+        answer, _ = self._finished(encode_answer(header, self.node, peer.session, noise), keys, now)
+        self._pending[index] = Pending(hello.noise, answer, session)
+        context.sessions[index] = self.node, session
+        self.packets.append((Reach.BACK, answer))
+
+    def _is_second_life(self, peer: Payload, now: Nanos) -> bool:
+        """Whether another daemon has this node id: of two, the one that is there stays."""
+        if not self.boot or peer.boot == self.boot or self.heard_at is None:
+            return False
+        if now - self.heard_at >= ALIVE_NS:
+            return False
+        if now >= self._twice_at:
+            self._twice_at = Nanos(now + TWICE_NS)
+            self.news.append(Marked(Mark.NODE_ID_TWICE, self.node))
+        return True
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """An ANSWER whose first MAC was checked; WireError unless it answers our HELLO."""
@@ -171,15 +246,23 @@ class Peer:
         peer, grant = decode_payload(handshake.read(answer.noise))
         if grant is None:
             raise WireError("ANSWER without a key")
+        if self._is_second_life(peer, now):
+            raise WireError(f"node id {self.node} is in use by another life")
         self._greeting = None
         session = Session(
-            self._context.me, greeting.index, peer, handshake.split(), now, confirmed=True
+            self._context.me,
+            self._context.cipher,
+            greeting.index,
+            peer,
+            handshake.split(),
+            greeting.keys.kid,
+            now,
         )
         self._context.sessions[greeting.index] = self.node, session
         self._adopt(session, now)
         self.keys.learn(grant.generation, grant.key, grant.next_counter)
-        self.packets.append(session.seal([KeyAck(grant.generation)]))
-        self._tell_key(now)
+        self.packets.append((Reach.BEST, self.seal(session, [KeyAck(grant.generation)])))
+        self._tell_keys(now)
 
     def on_cookie(self, cookie: Cookie, now: Nanos) -> None:
         """The peer is under load: show its cookie with the next HELLO. WireError."""
@@ -196,28 +279,35 @@ class Peer:
             self._greet_at = None
             self._retry_ns = HELLO_RETRY_NS_MIN
 
-    def on_pair(self, session: Session, records: list[Record], now: Nanos) -> list[Record]:
-        """Records that opened in `session`: handles those about keys, returns the others."""
-        self.heard(now)
-        if self._pending.pop(session.index, None) is not None:
-            session.is_confirmed = True
+    def on_pair(self, session: Session, records: list[Record], now: Nanos) -> list[Record] | None:
+        """Records that opened in `session`: handles those about keys, returns the others.
+
+        None when they are not to be believed: another daemon of this node id is there.
+        """
+        if session.index in self._pending:
+            if self._is_second_life(session.peer, now):
+                return None
+            del self._pending[session.index]
             self._adopt(session, now)
-            self._tell_key(now)
+            self._tell_keys(now)
+        self.heard(now)
         others: list[Record] = []
         for record in records:
             if isinstance(record, Key):
+                if session is not self.current:  # it may have been held back
+                    continue
                 self.keys.learn(record.generation, record.key, record.next_counter)
-                self.packets.append(session.seal([KeyAck(record.generation)]))
+                self.packets.append((Reach.BEST, self.seal(session, [KeyAck(record.generation)])))
             elif isinstance(record, KeyAck):
-                self._on_ack(record)
+                self.telling.on_ack(record.generation)
             else:
                 others.append(record)
         return others
 
-    def need_key(self, now: Nanos) -> None:
-        """The peer lacks our key: tell it at once."""
-        self.acked_generation = 0
-        self._tell_key(now)
+    def need_key(self, generation: int) -> None:
+        """The peer lacks a key that somebody named: tell it again if it is one of ours."""
+        if self.current is not None and (keys := self.telling.again(generation)):
+            self.packets.append((Reach.BEST, self.seal(self.current, keys)))
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -235,7 +325,8 @@ class Peer:
         index = context.new_index()
         noise = handshake.write(context.entropy(32), encode_payload(self._payload(index)))
         packet = encode_hello(self._header(PacketType.HELLO, keys), self.node, noise)
-        mac1 = self._post(packet, keys, now)
+        packet, mac1 = self._finished(packet, keys, now)
+        self.packets.append((Reach.EVERY, packet))
         self._greeting = Greeting(handshake, keys, index, mac1, now)
         if self._greet_at is None:
             self._greet_at = Nanos(now + self._retry_ns)
@@ -256,23 +347,22 @@ class Peer:
     def _header(self, kind: PacketType, keys: ClusterKeys) -> Header:
         return Header(kind, 0, int.from_bytes(keys.kid, "big"), self._context.me, 0, 0)
 
-    def _post(self, packet: bytes, keys: ClusterKeys, now: Nanos) -> bytes:
-        """Queue a handshake packet with its MACs; returns the first."""
+    def _finished(self, packet: bytes, keys: ClusterKeys, now: Nanos) -> tuple[bytes, bytes]:
+        """A handshake packet with its MACs; and the first of them."""
         cookie = self._cookie
         if cookie is not None and cookie[1] <= now:
             cookie = self._cookie = None
         mac1 = first_mac(keys, packet)
         packet += mac1
-        self.packets.append(packet + second_mac(cookie[0] if cookie else None, packet))
-        return mac1
+        return packet + second_mac(cookie[0] if cookie else None, packet), mac1
 
     def _adopt(self, session: Session, now: Nanos) -> None:
         """A confirmed session takes over."""
         context = self._context
-        if session.peer.boot != self.boot:
+        is_new_life = session.peer.boot != self.boot
+        if is_new_life:
             self.boot = session.peer.boot
-            self.keys.forget()
-        self.acked_generation = 0
+            self._forget_life()
         if self._former is not None:
             self._forget(self._former)
         self._former = self.current
@@ -280,24 +370,31 @@ class Peer:
             self._former.read_until = Nanos(now + SESSION_LINGER_NS)
         self.current = session
         self.heard(now)
+        self._alarm_at = Nanos(now + SESSION_OLD_NS)
         self._renew_at = None
         if context.me < self.node:
             spread = (context.entropy(1)[0] - 128) * SESSION_RENEW_NS // 1280
             self._renew_at = Nanos(now + SESSION_RENEW_NS + spread)
+        self.news.append(Adopted(self.node, session.kid, is_new_life))
 
-    def _tell_key(self, now: Nanos) -> None:
-        own, session = self._own, self.current
-        if own is None or session is None or self.acked_generation >= own.generation:
-            self._key_at = None
+    def _forget_life(self) -> None:
+        """Nothing of the daemon before is believed any more."""
+        self.keys.forget()
+        self.telling.forget()
+        if self.current is not None:
+            self._forget(self.current)
+            self.current = None
+        for index, pending in list(self._pending.items()):
+            if pending.session.peer.boot != self.boot:
+                del self._pending[index]
+                self._forget(pending.session)
+
+    def _tell_keys(self, now: Nanos) -> None:
+        if self.current is None:
+            self.telling.again_at = None
             return
-        key = Key(own.generation, own.secret, own.next_counter, KEY_LIFETIME_MS)
-        self.packets.append(session.seal([key]))
-        self._key_at = Nanos(now + KEY_RETRY_NS)
-
-    def _on_ack(self, ack: KeyAck) -> None:
-        if self._own is not None and ack.generation == self._own.generation:
-            self.acked_generation = ack.generation
-            self._key_at = None
+        if lacking := self.telling.tell(now):
+            self.packets.append((Reach.BEST, self.seal(self.current, lacking)))
 
     def _forget(self, session: Session) -> None:
         self._context.sessions.pop(session.index, None)

@@ -1,4 +1,4 @@
-"""Access: which local processes may speak to the services.
+"""Access: which local processes may speak to the services, and which may change authkeys.
 
 Counterpart: corosync exec/ipc_glue.c (cs_ipcs_connection_accept).
 Keeps:       only effective ids count, supplementary groups do not; a grant covers every service.
@@ -13,3 +13,8 @@ def may_connect(credentials: Credentials, access: AccessSettings) -> bool:
     if credentials.uid == 0 or credentials.gid == 0:
         return True
     return credentials.uid in access.uids or credentials.gid in access.gids
+
+
+def may_change_keys(credentials: Credentials, owner: int) -> bool:
+    """Whether the process may change authkeys: root's, or of the daemon's own effective uid."""
+    return credentials.uid in (0, owner)

@@ -9,11 +9,23 @@ from typing import Final, Protocol, TypeAlias
 from unisono.base.clients import Disconnect, Notify, Reply, ShutDown
 from unisono.base.group import Buffer, Guarantee, Marked, Multicast, SyncFinished
 from unisono.base.ids import NO_RING, ClientId, NodeId, RingId
+from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.marks import Mark
 from unisono.config.settings import Settings
 from unisono.wire.service.header import GROUP_SERVICES
 
-Effect: TypeAlias = Multicast | SyncFinished | Reply | Notify | Disconnect | ShutDown | Marked
+Effect: TypeAlias = (
+    Multicast
+    | SyncFinished
+    | Reply
+    | Notify
+    | Disconnect
+    | ShutDown
+    | Marked
+    | KeyringView
+    | KeyringDelivered
+    | KeyringAsked
+)
 STATUS_FATAL: Final = 255
 """Exit status of a daemon that was killed by an order, or has the wrong configuration version."""
 
@@ -67,6 +79,7 @@ class Cluster:
         "native_ring",
         "effects",
         "counters",
+        "has_keyring",
     )
 
     def __init__(self, settings: Settings) -> None:
@@ -82,6 +95,8 @@ class Cluster:
         """The ring on which private blocks are valid; the last one that was found all-native."""
         self.effects: list[Effect] = []
         self.counters: dict[Mark, int] = {}
+        self.has_keyring = settings.transport.secure is not None
+        """Whether there are authkeys, and somebody who takes effects about them."""
 
     def mark(self, mark: Mark, a: int = 0, b: int = 0, text: str = "") -> None:
         """Count and emit a mark."""

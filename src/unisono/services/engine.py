@@ -21,6 +21,7 @@ from unisono.base.clients import (
 from unisono.base.errors import CsError, WireError
 from unisono.base.group import ConfigurationChanged, ConfigurationKind, Delivered, Submitted
 from unisono.base.ids import ClientId, Nanos, NodeId
+from unisono.base.keyring import KeyringView
 from unisono.base.marks import Mark
 from unisono.config.settings import Settings
 from unisono.services.cfg import Cfg
@@ -201,6 +202,8 @@ class Engine:
             self._votequorum.announce()
         self._cpg.set_agreed(False)
         self._sync.change(event)
+        if is_regular and self._cluster.has_keyring:
+            self._cluster.effects.append(KeyringView(event.members))
 
     def _synchronise(self, event: Delivered) -> None:
         was_finished = self._sync.finished

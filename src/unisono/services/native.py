@@ -14,6 +14,7 @@ from unisono.base.clients import Credentials, Disconnect, Notify
 from unisono.base.errors import CsError, WireError
 from unisono.base.group import Buffer, Delivered, Guarantee, Multicast
 from unisono.base.ids import ClientId, NodeId, Pid
+from unisono.base.keyring import KeyringAsked, KeyringDelivered
 from unisono.base.limits import CPG_ATOMIC_BYTES_MAX
 from unisono.base.marks import Mark
 from unisono.services.cluster import Cluster
@@ -93,6 +94,11 @@ class Native:
         if isinstance(message, ring.Hello):
             self._sync.hello(event.origin, message.ring)
             return
+        if isinstance(message, ring.Keyring):
+            if self._cluster.has_keyring:
+                effect = KeyringDelivered(event.origin, bytes(message.body))
+                self._cluster.effects.append(effect)
+            return
         is_valid = event.ring == self._cluster.native_ring
         if event.origin == self._cluster.node_id:
             self._settle(message, is_valid)
@@ -145,7 +151,7 @@ class Native:
 class NativeClient(LocalMember):
     """One native connection."""
 
-    __slots__ = ("_cluster", "_cpg", "_native", "_is_greeted")
+    __slots__ = ("_cluster", "_cpg", "_credentials", "_is_greeted", "_native")
 
     def __init__(
         self,
@@ -156,6 +162,7 @@ class NativeClient(LocalMember):
         credentials: Credentials,
     ) -> None:
         super().__init__(client, credentials)
+        self._credentials = credentials
         self._cluster = cluster
         self._cpg = cpg
         self._native = native
@@ -181,6 +188,8 @@ class NativeClient(LocalMember):
             self._reply(stream.encode_reply(stream.Kind.JOIN, error))
         elif isinstance(frame, stream.Leave):
             self._reply(stream.encode_reply(stream.Kind.LEAVE, self._cpg.leave(self)))
+        elif isinstance(frame, stream.Keyring):
+            self._on_keyring(frame)
         else:
             self._on_query(frame)
 
@@ -211,6 +220,24 @@ class NativeClient(LocalMember):
         else:
             error = CsError.NOT_SUPPORTED
         self._reply(stream.encode_answer(frame.request, body, error))
+
+    def _on_keyring(self, frame: stream.Keyring) -> None:
+        """Those who hold the keys answer."""
+        cluster = self._cluster
+        if not cluster.has_keyring:
+            self._reply(stream.encode_answer(frame.request, b"", CsError.NOT_SUPPORTED))
+            return
+        cluster.effects.append(
+            KeyringAsked(
+                self.client,
+                self._credentials,
+                frame.request,
+                frame.verb,
+                frame.is_forced,
+                frame.timeout_ms,
+                frame.argument,
+            )
+        )
 
     # -- to the client -----------------------------------------------------------------------------
 

@@ -58,8 +58,9 @@ class Cluster:
         self.settings = settings
         self.is_byzantine = False
         """Whether somebody has lied: what was agreed on before may be void."""
-        self.scheduler = Scheduler(calls_bound(len(node_ids)))
-        self.network = Network(self.scheduler, Random(f"{seed}/network"), options)
+        self.seed = seed
+        self.scheduler = Scheduler(self._calls_bound(len(node_ids)))
+        self.network = self._make_network(options)
         self.trace = trace.Trace()
         self.checkers = list(checkers)
         self.liveness = Liveness()
@@ -74,12 +75,28 @@ class Cluster:
         self.mint = Mint()
         self.desks: dict[NodeId, ClientDesk] = {}
         """The clients of each node, where services stand above the ring."""
-        self.nodes = {
-            node: SimulatedNode(node, self.world, settings, make_group) for node in node_ids
-        }
+        self._make_group = make_group
+        self.nodes = {node: self._make_node(node, settings) for node in node_ids}
         self.twins: dict[NodeId, SimulatedNode] = {}
         self._twins_made = 0
-        self._make_group = make_group
+
+    def _calls_bound(self, nodes: int) -> int:
+        return calls_bound(nodes)
+
+    def _make_network(self, options: NetworkOptions) -> Network:
+        return Network(self.scheduler, Random(f"{self.seed}/network"), options)
+
+    def _make_node(
+        self, node: NodeId, settings: RingSettings, lives_before: int = 0
+    ) -> SimulatedNode:
+        return SimulatedNode(
+            node, self.world, settings, self._make_group, lives_before=lives_before
+        )
+
+    @property
+    def datagrams_sent(self) -> int:
+        """Datagrams of the ring so far, one for each target."""
+        return self.network.sent
 
     @property
     def now(self) -> int:
@@ -318,21 +335,10 @@ class Cluster:
         self._lie(f"twin of {node}")
         original = self.nodes[node]
         self._twins_made += 1
-        twin = SimulatedNode(
-            node,
-            self.world,
-            original.settings,
-            self._make_group,
-            lives_before=TWIN_LIVES * self._twins_made,
-        )
+        twin = self._make_node(node, original.settings, TWIN_LIVES * self._twins_made)
         twin.stored_ring_seq = original.stored_ring_seq
         self.twins[node] = twin
-
-        def both(datagram: bytes, source: NodeId) -> None:
-            original.arrive(datagram, source)
-            twin.arrive(datagram, source)
-
-        self.network.attach(node, both)
+        self._attach(original, twin)
         twin.start()
 
     def end_twin(self, node: NodeId) -> None:
@@ -340,8 +346,17 @@ class Cluster:
         twin = self.twins.pop(node, None)
         if twin is not None:
             self._fault(f"end of the twin of {node}")
-            self.network.attach(node, self.nodes[node].arrive)
+            self._attach(self.nodes[node])
             twin.crash()
+
+    def _attach(self, *machines: SimulatedNode) -> None:
+        """Let all of them have what is sent to the one address that they share."""
+
+        def each(datagram: bytes, source: NodeId) -> None:
+            for machine in machines:
+                machine.arrive(datagram, source)
+
+        self.network.attach(machines[0].node, each)
 
     def _lie(self, what: str) -> None:
         self.is_byzantine = True

@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds (default 1)")
     parser.add_argument("--nodes", type=int, default=0, help="nodes; default: drawn by the storm")
     parser.add_argument(
-        "--stack", choices=sorted(set(STACKS)), default="", help="what stands above the ring"
+        "--stack", choices=STACKS, default="", help="what stands above and below the ring"
     )
     parser.add_argument(
         "--storm",

@@ -93,7 +93,7 @@ class Rule:
     None matches any. `action` is drop, duplicate, or delay (by `delay_ns`).
     """
 
-    kind: DatagramKind | None
+    kind: IntEnum | None
     source: NodeId | None
     target: NodeId | None
     count: int
@@ -105,7 +105,7 @@ class Rule:
 class Sieve:
     """Lasting loss of what matches; None matches any kind or node."""
 
-    kind: DatagramKind | None
+    kind: IntEnum | None
     source: NodeId | None
     target: NodeId | None
     loss: float
@@ -126,7 +126,7 @@ def kind_of(datagram: bytes) -> DatagramKind | None:
 
 
 class Network:
-    """All links of one cluster."""
+    """All links of one cluster; `name` says which kind a datagram is of, for rules and sieves."""
 
     __slots__ = (
         "_bad",
@@ -138,6 +138,7 @@ class Network:
         "_in_flight",
         "_inlets",
         "_last_arrival",
+        "_name",
         "_pair_options",
         "_random",
         "_rough",
@@ -154,7 +155,14 @@ class Network:
         "sent",
     )
 
-    def __init__(self, scheduler: Scheduler, random: Random, options: NetworkOptions) -> None:
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        random: Random,
+        options: NetworkOptions,
+        name: Callable[[bytes], IntEnum | None] = kind_of,
+    ) -> None:
+        self._name = name
         self.options = options
         self.sent = 0
         self.delivered = 0
@@ -268,6 +276,10 @@ class Network:
                 for datagram in self._held.pop(link, ()):
                     self._in_flight[link] = self._in_flight.get(link, 0) + 1
                     self._scheduler.after(0, self._arrive, link, datagram)
+
+    def is_open(self, link: Link) -> bool:
+        """Whether nothing cuts it."""
+        return link not in self._cut
 
     @property
     def last_arrival(self) -> int:
@@ -387,7 +399,7 @@ class Network:
             self.lost += 1
             return
         if options.corrupt and random.random() < options.corrupt:
-            datagram = _corrupt(random, datagram)
+            datagram = corrupted(random, datagram)
         self._launch(link, datagram, options, wait, rule.delay_ns if rule is not None else 0)
         if action == "duplicate" or (options.duplicate and random.random() < options.duplicate):
             late = int(random.random() * options.duplicate_ns)
@@ -400,7 +412,7 @@ class Network:
         if options.loss and random.random() < options.loss:
             return True
         if self._sieves:
-            kind = kind_of(datagram)
+            kind = self._name(datagram)
             for sieve in self._sieves:
                 if _matches(sieve, kind, link) and random.random() < sieve.loss:
                     return True
@@ -428,7 +440,7 @@ class Network:
         return end - now
 
     def _matching_rule(self, link: Link, datagram: bytes) -> Rule | None:
-        kind = kind_of(datagram)
+        kind = self._name(datagram)
         for rule in self._rules:
             if _matches(rule, kind, link):
                 rule.count -= 1
@@ -508,7 +520,7 @@ def _end(counts: dict[Link, int], links: Iterable[Link]) -> None:
             counts.pop(link, None)
 
 
-def _matches(wanted: Rule | Sieve, kind: DatagramKind | None, link: Link) -> bool:
+def _matches(wanted: Rule | Sieve, kind: IntEnum | None, link: Link) -> bool:
     return (
         wanted.kind in (None, kind)
         and wanted.source in (None, link[0])
@@ -516,7 +528,7 @@ def _matches(wanted: Rule | Sieve, kind: DatagramKind | None, link: Link) -> boo
     )
 
 
-def _corrupt(random: Random, datagram: bytes) -> bytes:
+def corrupted(random: Random, datagram: bytes) -> bytes:
     """The same with one to eight bits flipped, or cut short, or both."""
     changed = bytearray(datagram)
     if changed and random.random() < 0.7:

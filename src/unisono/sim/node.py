@@ -37,7 +37,7 @@ from unisono.config.settings import RingSettings
 from unisono.sim import trace
 from unisono.sim.clock import NodeClock
 from unisono.sim.messages import key_of
-from unisono.sim.network import Network
+from unisono.sim.network import Inlet, Network
 from unisono.sim.scheduler import Livelock, Scheduler
 from unisono.sim.wiretap import TAPPED_GROUPS, Wiretap
 from unisono.totem import Start, State, Totem
@@ -171,7 +171,8 @@ class SimulatedNode:
         self._reading = True
         self._clean = False
         self._carrying = False
-        self._inbox: deque[tuple[bytes, NodeId]] = deque()
+        self._inbox: deque[tuple[bytes, Any]] = deque()
+        """What waits to be read, and where it comes from."""
         self._inbox_bytes = 0
         self._rings: dict[RingId, trace.Ring] = {}
         self._current: RingId = NO_RING
@@ -181,6 +182,7 @@ class SimulatedNode:
         self._batch = 0
         self._clock = NodeClock(world.scheduler)
         self._tap = Wiretap(self.who, world.trace, world.scheduler, world.epochs)
+        self._sayers = world.trace.ears(trace.Said)
         self._carriers: dict[type, Callable[[Any], None]] = {
             SendTo: self._send_to,
             SendAll: self._send_all,
@@ -353,7 +355,7 @@ class SimulatedNode:
             self._expire_due()
         self._expire_due()
 
-    def _take(self) -> tuple[bytes, NodeId]:
+    def _take(self) -> tuple[bytes, Any]:
         datagram, source = self._inbox.popleft()
         self._inbox_bytes -= len(datagram)
         return datagram, source
@@ -409,6 +411,12 @@ class SimulatedNode:
             self._inbox_bytes += len(datagram)
             if not self.paused:
                 self._work_later()
+
+    def wiretap(self, wrap: Callable[[Inlet], Inlet]) -> None:
+        """Put something before the door through which the ring's datagrams come."""
+        # Whoever else stands before a node (its twin) goes through the same door.
+        setattr(self, "arrive", wrap(self.arrive))  # noqa: B010  # the one door of all datagrams
+        self.world.network.attach(self.node, self.arrive)
 
     # -- the wiring -------------------------------------------------------------------------------
 
@@ -503,17 +511,15 @@ class SimulatedNode:
         key = key_of(request.group, request.payload)
         safe = request.guarantee is Guarantee.SAFE
         self._add(trace.Sent(self._now, self.who, key, safe, self._syncing))
+        for listener in self._sayers:
+            listener(trace.Said(self._now, self.who, bytes(request.payload)))
         if request.group in TAPPED_GROUPS:
             current = self._rings.get(self._current)
             self._tap.submitted(request.group, request.payload, current)
         return True
 
     def _set_timer(self) -> None:
-        assert self.totem is not None
-        due: int | None = self.totem.deadline()
-        group_due = self.group.deadline()
-        if due is None or (group_due is not None and group_due < due):
-            due = group_due
+        due = self._due()
         if due is None:
             return
         if self._clock.is_own:
@@ -522,6 +528,13 @@ class SimulatedNode:
         if timer_at is None or due < timer_at:
             self._timer_at = due
             self.world.scheduler.at(due, self._wake, self.who.life, due)
+
+    def _due(self) -> int | None:
+        """When the first of the machines wants to be called."""
+        assert self.totem is not None
+        due: int | None = self.totem.deadline()
+        group_due = self.group.deadline()
+        return group_due if due is None or (group_due is not None and group_due < due) else due
 
     def _wake(self, life: int, due: int) -> None:
         if life != self.who.life or due != self._timer_at:

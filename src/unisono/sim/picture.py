@@ -10,6 +10,7 @@ Never:       judges; reads the state of a machine.
 import json
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from importlib.resources import files
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
@@ -167,21 +168,14 @@ class Recorder:
         """From now on show every datagram that arrives in `cluster`, too."""
         for node, machine in cluster.nodes.items():
             self._nodes.add(node)
-            arrive = machine.arrive
+            machine.wiretap(partial(self._listen, cluster, node))
 
-            def inlet(
-                datagram: bytes,
-                source: NodeId,
-                *,
-                node: NodeId = node,
-                arrive: Inlet = arrive,
-            ) -> None:
-                self._arrived(cluster.now, datagram, source, node)
-                arrive(datagram, source)
+    def _listen(self, cluster: Cluster, node: NodeId, arrive: Inlet) -> Inlet:
+        def inlet(datagram: bytes, source: NodeId) -> None:
+            self._arrived(cluster.now, datagram, source, node)
+            arrive(datagram, source)
 
-            # Whoever else stands before a node (its twin) goes through the same door.
-            machine.arrive = inlet  # type: ignore[method-assign]  # the one door of all datagrams
-            cluster.network.attach(node, inlet)
+        return inlet
 
     def _extra(self, record: trace.Record) -> list[Any]:
         """What the page needs to know beyond the text; see `page/plot.js`."""

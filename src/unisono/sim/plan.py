@@ -5,22 +5,32 @@ Keeps:       equal requests give equal plans; a run throws no dice but the netwo
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Final
 
-from unisono.base.ids import MS, NodeId
+from unisono.base.ids import MS, SECOND, NodeId
+from unisono.base.limits import SECURE_FRAME_BYTES_MAX
 from unisono.config.settings import RingSettings
+from unisono.crypto.sender_keys import CIPHERS
+from unisono.sim.armour import Armour
 from unisono.sim.cluster import ring_settings
 from unisono.sim.faults import Fault, Storm, plan_faults
 from unisono.sim.network import NetworkOptions
-from unisono.sim.storms import draw_storm
+from unisono.sim.storms import StormError, draw_storm, load_storms
 from unisono.sim.workload import ClientAction, Message, plan_clients, plan_messages
 
 RING: Final = "ring"
 SERVICES: Final = "services"
-STACKS: Final = (RING, RING, SERVICES)
+CLEAR_STACKS: Final = (RING, RING, SERVICES)
 """The ring with the least above it, or with the services and their clients."""
+SECURE: Final = "secure"
+"""Services over the ring over the secure transport."""
+CLEAR: Final = "clear"
+"""One of CLEAR_STACKS, drawn from the seed."""
+STACKS: Final = (CLEAR, RING, SECURE, SERVICES)
+SECURE_EVERY: Final = 4
+"""One seed of so many is of the secure transport, unless another stack is asked for."""
 LATE_START_CHANCE: Final = 0.2
 
 
@@ -31,7 +41,7 @@ class Request:
     seed: int
     nodes: int = 0
     stack: str = ""
-    """What stands above the ring, one of STACKS; empty draws it from the seed."""
+    """One of STACKS; empty draws it from the seed."""
     storm: str = ""
     """The name of a file in storms; empty draws one from the seed."""
 
@@ -57,21 +67,28 @@ class Plan:
     messages: tuple[Message, ...]
     """What applications send, with stack RING."""
     actions: tuple[ClientAction, ...]
-    """What clients do, with stack SERVICES."""
+    """What clients do, with the other stacks."""
+    armour: Armour = field(default_factory=Armour)
+    """How the secure transport is set up, with stack SECURE."""
 
 
 def draw_plan(request: Request) -> Plan:
     """The plan of one seed."""
     random = Random(f"{request.seed}/plan")
-    kind = draw_storm(random, request.storm)
+    is_secure = _is_secure(request)
+    kind = draw_storm(random, request.storm, SECURE if is_secure else "")
     nodes = _draw_nodes(random, request.nodes, kind.nodes)
     quiet = NetworkOptions(
         delay_min_ns=random.choice((20_000, 50_000, 300_000)),
         delay_mean_ns=random.choice((10_000, 50_000, 300_000)),
     )
     settings = _draw_settings(random, kind.token_ms)
-    drawn = random.choice(STACKS)
-    stack = request.stack or drawn
+    drawn = random.choice(CLEAR_STACKS)
+    stack = drawn if request.stack in ("", CLEAR) else request.stack
+    armour = Armour()
+    if is_secure:
+        stack = SECURE
+        armour, settings = _draw_armour(Random(f"{request.seed}/armour"), settings)
     is_native, votequorum = random.random() < 0.7, random.random() < 0.5
     length = random.randint(*kind.length_tokens) * settings.token_timeout_ns
     starts = tuple((_draw_start(random, length), node) for node in nodes)
@@ -80,7 +97,7 @@ def draw_plan(request: Request) -> Plan:
     moments = [fault.time for fault in faults]
     messages: Sequence[Message] = ()
     actions: Sequence[ClientAction] = ()
-    if stack == SERVICES:
+    if stack != RING:
         actions = plan_clients(random, nodes, length, moments, kind)
     else:
         messages = plan_messages(random, nodes, length, moments, kind)
@@ -99,7 +116,40 @@ def draw_plan(request: Request) -> Plan:
         # What a burst has left when the storm ends is never said: then all is to be quiet.
         messages=tuple(message for message in messages if message.time < length),
         actions=tuple(action for action in actions if action.time < length),
+        armour=armour,
     )
+
+
+def _is_secure(request: Request) -> bool:
+    """Whether it is a run of the secure transport. Raises StormError for another stack's storm."""
+    asked = request.stack
+    for kind in load_storms():
+        if kind.name == request.storm and kind.stack:
+            if asked not in ("", kind.stack):
+                raise StormError(f"{kind.name}: only with the stack {kind.stack}, not {asked}")
+            asked = kind.stack
+    return asked == SECURE or (not asked and request.seed % SECURE_EVERY == SECURE_EVERY - 1)
+
+
+def _draw_armour(random: Random, settings: RingSettings) -> tuple[Armour, RingSettings]:
+    """Mostly one link or two and frames of a packet each, sometimes large frames in pieces."""
+    paths = random.choice(((1_472, 1_472), (1_472, 1_472), (1_472, 8_972), (8_972, 8_972)))
+    interval = min(100 * MS, settings.token_timeout_ns // 4)
+    armour = Armour(
+        links=random.choice((1, 1, 1, 2, 2, 3)),
+        link_mode=random.choice(("passive", "passive", "active", "rr")),
+        cipher=random.choice(tuple(CIPHERS)),
+        has_node_keys=random.random() < 0.2,
+        priorities=random.choice(((1,), (1, 2, 1))),
+        ping_interval_ns=interval,
+        ping_timeout_ns=2 * interval,
+        mtu_interval_ns=random.choice((2, 30)) * SECOND,
+        path_bytes=paths[0],
+        interface_bytes=paths[1],
+        hints=random.choice((0.0, 0.5, 1.0, 1.0)),
+    )
+    frame = random.choice((1_400, 1_400, 1_400, 3_000, 9_000, SECURE_FRAME_BYTES_MAX))
+    return armour, replace(settings, net_mtu_bytes=frame)
 
 
 def _draw_nodes(random: Random, count: int, bounds: tuple[int, int]) -> list[NodeId]:

@@ -38,14 +38,14 @@ def rest(cluster: Cluster) -> None:
         return
     # What the storm delayed is still to come, and each of it is a mark.
     cluster.run_until(max(cluster.now, cluster.network.last_arrival) + warm)
-    since, datagrams, marks = cluster.now, cluster.network.sent, _marks(cluster)
+    since, datagrams, marks = cluster.now, cluster.datagrams_sent, _marks(cluster)
     cluster.run_until(since + window)
     cluster.trace.tell(
         trace.Idled(
             time=cluster.now,
             since=since,
             nodes=len(cluster.nodes),
-            datagrams=cluster.network.sent - datagrams,
+            datagrams=cluster.datagrams_sent - datagrams,
             marks=_marks(cluster) - marks,
             hold_ns=settings.hold_ns,
             rest_ns=resting,

@@ -6,19 +6,30 @@ Keeps:       equal plans give equal outcomes, byte for byte.
 
 import traceback
 from dataclasses import dataclass, field
+from functools import partial
 
 from unisono.base.ids import MS, NodeId
 from unisono.services import Engine
 from unisono.sim import trace
-from unisono.sim.checkers import Violation, group_checkers, ring_checkers, robustness_checkers
+from unisono.sim.checkers import (
+    Checker,
+    Violation,
+    group_checkers,
+    ring_checkers,
+    robustness_checkers,
+    secure_checkers,
+    siege_checkers,
+)
 from unisono.sim.clients import ClientDesk, engine_settings
 from unisono.sim.cluster import Cluster
 from unisono.sim.faults import apply, is_byzantine
 from unisono.sim.node import GroupMachine
 from unisono.sim.plain import PlainGroup
-from unisono.sim.plan import SERVICES, Plan, Request, draw_plan
+from unisono.sim.plan import RING, SECURE, Plan, Request, draw_plan
 from unisono.sim.rest import rest
 from unisono.sim.scheduler import Livelock
+from unisono.sim.secure_cluster import SecureCluster
+from unisono.sim.siege import is_harmless
 from unisono.sim.workload import Message
 
 __all__ = ["Outcome", "Request", "run_plan", "run_seed"]
@@ -90,27 +101,40 @@ def run_plan(plan: Plan, watcher: trace.Listener | None = None) -> Outcome:
 
 
 def _build(plan: Plan) -> Cluster:
-    if is_byzantine(plan.faults):
-        checkers = robustness_checkers()
-    else:
-        checkers = ring_checkers() + (group_checkers() if plan.stack == SERVICES else [])
-
     def make_group(node: NodeId) -> GroupMachine:
-        if plan.stack == SERVICES:
+        if plan.stack != RING:
             return Engine(engine_settings(node, plan.nodes, votequorum=plan.votequorum))
         return PlainGroup(node, is_native=plan.is_native)
 
-    cluster = Cluster(
+    make = partial(SecureCluster, armour=plan.armour) if plan.stack == SECURE else Cluster
+    cluster = make(
         plan.nodes,
         seed=str(plan.seed),
         settings=plan.settings,
         options=plan.quiet,
-        checkers=checkers,
+        checkers=_checkers(plan),
         make_group=make_group,
     )
-    if plan.stack == SERVICES:
+    if plan.stack != RING:
         cluster.desks = {node: ClientDesk(machine) for node, machine in cluster.nodes.items()}
     return cluster
+
+
+def _checkers(plan: Plan) -> list[Checker]:
+    """Those of everything that the run must keep to, whoever lies in it."""
+    if _is_byzantine(plan):
+        checkers = robustness_checkers()
+    else:
+        checkers = ring_checkers() + (group_checkers() if plan.stack != RING else [])
+    if plan.stack == SECURE:
+        checkers += secure_checkers()
+        if all(map(is_harmless, plan.faults)):
+            checkers += siege_checkers()
+    return checkers
+
+
+def _is_byzantine(plan: Plan) -> bool:
+    return is_byzantine(plan.faults, is_secure=plan.stack == SECURE)
 
 
 def _storm(plan: Plan, cluster: Cluster) -> None:
@@ -137,7 +161,7 @@ def _quiet_phase(plan: Plan, cluster: Cluster) -> None:
     deadline = cluster.calm(plan.quiet)
     if not cluster.run_until_together(deadline):
         return
-    if is_byzantine(plan.faults):
+    if _is_byzantine(plan):
         cluster.judge_delivery_from_now()
     for node in cluster.nodes:
         if not cluster.desks:

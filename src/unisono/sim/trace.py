@@ -403,8 +403,96 @@ class Weighed(NamedTuple):
     """Client processes of the whole cluster; `groups` are those that they are in."""
 
 
+class Said(NamedTuple):
+    """A process gave the ring a message with this content."""
+
+    time: int
+    who: Process
+    payload: bytes
+
+
+class Secret(NamedTuple):
+    """Bytes that nobody outside may ever see: what kind of key it is, and the key."""
+
+    who: Process
+    what: str
+    key: bytes
+
+
+class KeysHeld(NamedTuple):
+    """The fingerprints of the authkeys with which a process accepts peers from now on."""
+
+    time: int
+    who: Process
+    kids: frozenset[bytes]
+
+
+class Sealed(NamedTuple):
+    """A process sealed something under this key with this nonce."""
+
+    time: int
+    who: Process
+    key: bytes
+    nonce: bytes
+
+
+class PacketSent(NamedTuple):
+    """A process sent a packet of the secure transport over a link."""
+
+    time: int
+    who: Process
+    target: NodeId
+    link: int
+    packet: bytes
+
+
+class Entrusted(NamedTuple):
+    """The ring gave the secure transport a frame for `target`, or for all (0)."""
+
+    time: int
+    who: Process
+    target: NodeId
+    frame: bytes
+
+
+class Accepted(NamedTuple):
+    """The secure transport gave the ring a frame as one of node `origin`.
+
+    `seal` names key and nonce under which it came; empty when it came in more than one.
+    """
+
+    time: int
+    who: Process
+    origin: NodeId
+    frame: bytes
+    seal: bytes
+
+
+class RolledBack(NamedTuple):
+    """What a process knew of its peers is again what it was some time ago."""
+
+    time: int
+    who: Process
+
+
 Fact: TypeAlias = (
-    TokenPassed | Numbered | Heard | RoundSent | RoundHeard | Voted | Verdict | Idled | Weighed
+    TokenPassed
+    | Numbered
+    | Heard
+    | RoundSent
+    | RoundHeard
+    | Voted
+    | Verdict
+    | Idled
+    | Weighed
+    | Said
+    | Secret
+    | KeysHeld
+    | Sealed
+    | PacketSent
+    | Entrusted
+    | Accepted
+    | RolledBack
 )
 """What is too frequent or too intimate for a record: neither hashed, counted nor kept."""
 

@@ -197,7 +197,7 @@ class Totem(Membership):
             return
         self._syncing = False
         self._stop_timer(Timer.SYNC)
-        self._native = request.native
+        self._native = self._queue.is_dense = request.native
         # What was submitted during synchronisation, but is no part of it, comes behind what waited
         # before.
         self._queue.take_over(self._sync_queue)

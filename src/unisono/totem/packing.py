@@ -21,6 +21,8 @@ from unisono.wire.ring.pg import (
 from unisono.wire.ring.srp import MCAST_HEADER_BYTES
 
 FRAGMENT_NUMBER_MAX: Final = 255
+FRAGMENT_BYTES_MIN: Final = 512
+"""A smaller beginning of a message is not worth putting it together again."""
 MESSAGE_OVERHEAD_BYTES: Final = 64
 """What a queued message is charged beyond its bytes, so that empty messages are bounded, too."""
 
@@ -81,6 +83,7 @@ class SendQueue:
         "_prefixes",
         "_waiting",
         "bytes_waiting",
+        "is_dense",
     )
 
     def __init__(self, capacity: int) -> None:
@@ -91,6 +94,9 @@ class SendQueue:
         self._is_void = False
         self._prefixes: dict[bytes, bytes] = {}
         self.bytes_waiting = 0
+        self.is_dense = False
+        """Fill packets to the brim: every member of the ring is Unisono, and reads on behind a
+        fragment that it cannot use."""
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -138,9 +144,9 @@ class SendQueue:
     def next_packet(self) -> Packet | None:
         """Take as much as one packet holds, or None when nothing waits.
 
-        A message that would fit a packet of its own is not cut. The last fragment of a message
-        travels alone, as Corosync sends it: a joiner that never heard its beginning drops the whole
-        packet.
+        Unless `is_dense`, a message that would fit a packet of its own is not cut, and the last
+        fragment of a message travels alone, as Corosync sends it: a joiner that never heard its
+        beginning drops the whole packet.
         """
         waiting = self._waiting
         if not waiting:
@@ -164,7 +170,7 @@ class SendQueue:
                     self.bytes_waiting -= len(message.payload) + MESSAGE_OVERHEAD_BYTES
                     complete.append((message.group, message.payload))
                 self.restart_partial()
-            elif lengths and (rest + LENGTH_BYTES <= capacity or room <= LENGTH_BYTES):
+            elif lengths and self._is_full(rest, room):
                 break
             else:
                 end = offset + min(room - LENGTH_BYTES, PART_BYTES_MAX)
@@ -174,7 +180,13 @@ class SendQueue:
             lengths.append(end - offset)
             pieces += message.cut(offset, end)
             room -= end - offset + LENGTH_BYTES
-            if fragmented or continuation:
+            if fragmented or (continuation and not self.is_dense):
                 break
         header = encode_packet_header(fragmented, continuation, lengths)
         return Packet([header, *pieces], safe=safe, complete=complete)
+
+    def _is_full(self, rest: int, room: int) -> bool:
+        """Whether a message of `rest` bytes, too large for the `room` left, begins a new packet."""
+        if self.is_dense:
+            return room <= FRAGMENT_BYTES_MIN
+        return rest + LENGTH_BYTES <= self._capacity or room <= LENGTH_BYTES

@@ -118,7 +118,7 @@ class Recovery(Resting):
         self._originated = False
         self._retrans_flg_count = self._rotation_counter = self._install_seq = 0
         self._set_retrans_flg = False
-        self._native = False
+        self._native = self._queue.is_dense = False
         self._window = self._settings.window_size
         self._visit_max = self._settings.max_messages
         old = self._regular

@@ -25,12 +25,14 @@ class TransportCounters:
         "bytes_received",
         "bytes_sent",
         "discarded",
+        "port_closed",
         "reads",
         "receive_errors",
         "received",
         "send_dropped",
         "send_errors",
         "sent",
+        "too_large",
         "unlisted",
     )
 
@@ -46,6 +48,10 @@ class TransportCounters:
         self.batches_sent = 0
         self.send_dropped = 0
         self.send_errors = 0
+        self.too_large = 0
+        """Refused because they are larger than what the device takes."""
+        self.port_closed = 0
+        """Answers of other hosts that nobody listens there."""
 
     def as_dict(self) -> dict[str, int]:
         """Every counter by name."""
@@ -65,6 +71,15 @@ class Transport(Protocol):
 
     def discard_unread(self) -> int:
         """Read and drop what waits in the sockets now; how many reads that took."""
+
+    def readdress(self, node: NodeId, link: int, address: str) -> None:
+        """A node other than this one has another numeric address on that link from now on."""
+
+    def farewell(self) -> None:
+        """This node ends now, on purpose: tell the others, where there is a way to say so."""
+
+    def status(self) -> dict[str, object]:
+        """What is known besides the counters; plain values only."""
 
     def close(self) -> None:
         """Close the sockets; nothing is received any more. Closing twice is allowed."""

@@ -30,7 +30,7 @@ _OWN: Final = NodeId(-2)
 
 
 class Sources:
-    """Who is behind a source address; built once from the nodelist."""
+    """Who is behind a source address, by the nodelist."""
 
     __slots__ = ("_block_unlisted", "_nodes", "_own")
 
@@ -41,10 +41,15 @@ class Sources:
         block_unlisted: bool,
         own: tuple[str, int] | None = None,
     ) -> None:
-        """`nodes` by numeric address; `own` is the address and port of multicasts to ignore."""
-        self._nodes = {_kernel_text(address): node for address, node in nodes.items()}
+        """As `learn`; `own` is the address and port of multicasts to ignore."""
+        self._nodes: dict[str, NodeId] = {}
+        self.learn(nodes)
         self._block_unlisted = block_unlisted
         self._own = (_kernel_text(own[0]), own[1]) if own else None
+
+    def learn(self, nodes: Mapping[str, NodeId]) -> None:
+        """From now on these are the nodes, by numeric address; "" stands for none."""
+        self._nodes = {_kernel_text(address): node for address, node in nodes.items() if address}
 
     def identify(self, address: tuple[str, int]) -> NodeId | None:
         """The node that sent, None for an unlisted one that may pass, or a negative number."""
@@ -115,7 +120,7 @@ class DatagramReader:
         if source is not None and source < 0:
             self._on_ignored(source, address)
             return True
-        datagrams = _split(data, received_segment_bytes(ancillary) if ancillary else 0)
+        datagrams = split_read(data, received_segment_bytes(ancillary) if ancillary else 0)
         counters.received += len(datagrams)
         counters.bytes_received += len(data)
         receive(datagrams, source)
@@ -151,7 +156,7 @@ class DatagramReader:
             self.socket.close()
 
 
-def _split(data: bytes, segment_bytes: int) -> list[Buffer]:
+def split_read(data: bytes, segment_bytes: int) -> list[Buffer]:
     """The datagrams that one read joined, as views; the last may be shorter."""
     if not 0 < segment_bytes < len(data):
         return [data]

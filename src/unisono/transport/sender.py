@@ -8,8 +8,8 @@ Keeps:       what the kernel will not take now is counted and dropped: it is a d
 
 import errno
 import socket
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeAlias
 
 from unisono.base.group import Marked
 from unisono.base.limits import GSO_BYTES_MAX, GSO_SEGMENTS_MAX
@@ -22,10 +22,24 @@ _NO_SEGMENTATION: Final = frozenset(
     {errno.EINVAL, errno.EIO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.EMSGSIZE}
 )
 """What kernels answer to UDP_SEGMENT when device, path MTU or age do not allow it."""
+_TOO_LARGE: Final = frozenset({errno.EMSGSIZE, errno.EINVAL})
+"""What kernels answer to segments above the device's MTU; older ones say EINVAL."""
+TooLarge: TypeAlias = Callable[[int], bool]
+"""Asked when a datagram of so many bytes was refused: is that more than the device takes?"""
 
 
 def split_runs(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
     """Cut into runs that may leave together: equal sizes, the last may be shorter; order kept."""
+    sizes = list(map(len, datagrams))
+    size, last = (sizes[0], sizes[-1]) if sizes else (0, 0)
+    unlike = len(sizes) - sizes.count(size)
+    if (
+        size
+        and (not unlike or (unlike == 1 and 0 < last < size))
+        and len(sizes) <= GSO_SEGMENTS_MAX
+        and sum(sizes) <= GSO_BYTES_MAX
+    ):  # as a frame in pieces is: all but the last alike
+        return [datagrams]
     runs: list[Sequence[bytes]] = []
     start = 0
     while start < len(datagrams):
@@ -53,9 +67,19 @@ def _run_end(datagrams: Sequence[bytes], start: int) -> int:
 class Sender:
     """Sends from one socket, in batches where the kernel can."""
 
-    __slots__ = ("_ancillary", "_counters", "_mark", "_segmentation", "_socket")
+    __slots__ = ("_ancillary", "_counters", "_mark", "_segmentation", "_socket", "_too_large")
 
-    def __init__(self, sock: socket.socket, counters: TransportCounters, mark: Mark) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        counters: TransportCounters,
+        mark: Mark,
+        too_large: TooLarge | None = None,
+    ) -> None:
+        """`too_large` comes with a socket that never fragments and has errors queued: there, a
+        send may fail for the sake of an earlier one, and is tried once more.
+        """
+        self._too_large = too_large
         self._socket = sock
         self._counters = counters
         self._mark = mark
@@ -67,8 +91,8 @@ class Sender:
         try:
             self._socket.sendto(datagram, address)
         except OSError as error:
-            self._on_error(error, 1, address)
-            return
+            if not self._sent_again(error, datagram, address):
+                return
         self._counters.sent += 1
         self._counters.bytes_sent += len(datagram)
 
@@ -84,16 +108,28 @@ class Sender:
             for run in runs:
                 self._send_run(run, address)
 
+    def _sent_again(self, error: OSError, datagram: bytes, address: SocketAddress) -> bool:
+        """Whether a second try helped; if not, the datagram is accounted for."""
+        if self._too_large is not None and error.errno not in _FULL:
+            try:
+                self._socket.sendto(datagram, address)
+            except OSError as second:
+                error = second
+            else:
+                return True
+            if error.errno == errno.EMSGSIZE and self._too_large(len(datagram)):
+                self._counters.too_large += 1
+                return False
+        self._on_error(error, 1, address)
+        return False
+
     def _send_run(self, run: Sequence[bytes], address: SocketAddress) -> None:
         if len(run) > 1 and self._segmentation:
             try:
-                sent = self._socket.sendmsg(run, self._segments_of(len(run[0])), 0, address)
+                sent = self._send_batch(run, address)
             except OSError as error:
-                if error.errno not in _NO_SEGMENTATION:
-                    self._on_error(error, len(run), address)
+                if self._is_lost(error, run, address):
                     return
-                self._segmentation = False
-                self._mark(Marked(MarkId.SEGMENTATION_REFUSED, error.errno or 0))
             else:
                 counters = self._counters
                 counters.sent += len(run)
@@ -102,6 +138,31 @@ class Sender:
                 return
         for datagram in run:
             self.send(datagram, address)
+
+    def _send_batch(self, run: Sequence[bytes], address: SocketAddress) -> int:
+        segments = self._segments_of(len(run[0]))
+        try:
+            return self._socket.sendmsg(run, segments, 0, address)
+        except OSError as error:
+            if self._too_large is None or error.errno in _FULL:
+                raise
+        return self._socket.sendmsg(run, segments, 0, address)
+
+    def _is_lost(self, error: OSError, run: Sequence[bytes], address: SocketAddress) -> bool:
+        """Whether a refused run must be given up, else it is to be sent one by one."""
+        ask = self._too_large
+        if ask is not None and error.errno in _TOO_LARGE:
+            if ask(len(run[0])):
+                self._counters.too_large += len(run)
+                return True
+            if error.errno == errno.EMSGSIZE:  # it leaves by a device that takes less
+                return False
+        if error.errno not in _NO_SEGMENTATION:
+            self._on_error(error, len(run), address)
+            return True
+        self._segmentation = False
+        self._mark(Marked(MarkId.SEGMENTATION_REFUSED, error.errno or 0))
+        return False
 
     def _segments_of(self, size: int) -> list[Ancillary]:
         ancillary = self._ancillary.get(size)

@@ -39,12 +39,16 @@ class UdpTransport:
     """The Transport for `transport: udp`."""
 
     __slots__ = (
+        "_addresses",
         "_group",
         "_mark",
+        "_me",
         "_multicasts",
+        "_port",
         "_receive",
         "_sender",
         "_sending",
+        "_sources",
         "_targets",
         "_tokens",
         "counters",
@@ -63,19 +67,23 @@ class UdpTransport:
         self.counters = TransportCounters()
         self._mark = mark
         self._receive = receive
+        self._me = settings.node_id
+        self._port = how.port
+        self._addresses = {node.node_id: node.addresses[0] for node in settings.nodes}
         self._targets: dict[NodeId, SocketAddress] = {
-            node.node_id: socket_address(node.addresses[0], how.port) for node in settings.nodes
+            node: socket_address(address, how.port) for node, address in self._addresses.items()
         }
         opened = _open_sockets(settings, mark)
         self._group, self._sending, multicasts, tokens = opened
         self._sender = Sender(self._sending, self.counters, mark)
+        self._sources = Sources(
+            {address: node for node, address in self._addresses.items()},
+            block_unlisted=how.block_unlisted_ips,
+            own=(how.bind_address, how.port - 1),
+        )
         reader = functools.partial(
             DatagramReader,
-            sources=Sources(
-                {node.addresses[0]: node.node_id for node in settings.nodes},
-                block_unlisted=how.block_unlisted_ips,
-                own=(how.bind_address, how.port - 1),
-            ),
+            sources=self._sources,
             counters=self.counters,
             mark=mark,
             loop=loop,
@@ -106,6 +114,20 @@ class UdpTransport:
     def discard_unread(self) -> int:
         """Drop what waits in both sockets; see Transport."""
         return self._multicasts.discard() + self._tokens.discard()
+
+    def readdress(self, node: NodeId, link: int, address: str) -> None:
+        """Link 0 is all there is; see Transport."""
+        if link == 0 and node != self._me and node in self._addresses:
+            self._addresses[node] = address
+            self._sources.learn({at: known for known, at in self._addresses.items()})
+            self._targets[node] = socket_address(address, self._port)
+
+    def farewell(self) -> None:
+        """The ring's own goodbye is all there is; see Transport."""
+
+    def status(self) -> dict[str, object]:
+        """Nothing; see Transport."""
+        return {}
 
     def close(self) -> None:
         """Close the sockets."""

@@ -22,7 +22,10 @@ from unisono.transport.sender import Sender
 class UdpuTransport:
     """The Transport for `transport: udpu`."""
 
-    __slots__ = ("_mark", "_others", "_reader", "_sender", "_targets", "counters")
+    __slots__ = (
+        "_addresses", "_mark", "_me", "_others", "_port", "_reader", "_sender", "_sources",
+        "_targets", "counters",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -36,19 +39,19 @@ class UdpuTransport:
         how = settings.transport
         self.counters = TransportCounters()
         self._mark = mark
-        self._targets: dict[NodeId, SocketAddress] = {
-            node.node_id: socket_address(node.addresses[0], how.port) for node in settings.nodes
-        }
-        self._others = [
-            address for node, address in self._targets.items() if node != settings.node_id
-        ]
+        self._me = settings.node_id
+        self._port = how.port
+        self._addresses = {node.node_id: node.addresses[0] for node in settings.nodes}
+        self._targets: dict[NodeId, SocketAddress] = {}
+        self._others: list[SocketAddress] = []
+        self._aim()
         sock = bind_ring_socket(socket_address(how.bind_address, how.port), mark=mark)
-        sources = Sources(
-            {node.addresses[0]: node.node_id for node in settings.nodes},
+        self._sources = Sources(
+            {address: node for node, address in self._addresses.items()},
             block_unlisted=how.block_unlisted_ips,
         )
         self._reader = DatagramReader(
-            sock, receive, sources=sources, counters=self.counters, mark=mark, loop=loop
+            sock, receive, sources=self._sources, counters=self.counters, mark=mark, loop=loop
         )
         self._sender = Sender(sock, self.counters, mark)
 
@@ -65,9 +68,29 @@ class UdpuTransport:
         """One copy to each other node, in order; see Transport."""
         self._sender.send_each(datagrams, self._others)
 
+    def _aim(self) -> None:
+        self._targets = {
+            node: socket_address(address, self._port) for node, address in self._addresses.items()
+        }
+        self._others = [address for node, address in self._targets.items() if node != self._me]
+
     def discard_unread(self) -> int:
         """Drop what waits in the socket; see Transport."""
         return self._reader.discard()
+
+    def readdress(self, node: NodeId, link: int, address: str) -> None:
+        """Link 0 is all there is; see Transport."""
+        if link == 0 and node != self._me and node in self._addresses:
+            self._addresses[node] = address
+            self._sources.learn({at: known for known, at in self._addresses.items()})
+            self._aim()
+
+    def farewell(self) -> None:
+        """The ring's own goodbye is all there is; see Transport."""
+
+    def status(self) -> dict[str, object]:
+        """Nothing; see Transport."""
+        return {}
 
     def close(self) -> None:
         """Close the socket."""

@@ -1,6 +1,6 @@
 """The native stream: frames between our client library and our daemon, one group a connection.
 
-Speaks:      frame header (8 bytes) and the eleven kinds of frame below, protocol version 1.
+Speaks:      frame header (8 bytes) and the kinds of frame below, protocol version 1.
 Counterpart: none, this format is ours; its meaning equals CPG's (corosync include/corosync/cpg.h).
 Keeps:       a decoded frame is as long as its header says; unknown kinds and flags are refused.
 Never:       sockets, partial reads beyond `split_frames`, who is in a group.
@@ -22,6 +22,8 @@ JOIN_WANTS_RINGS: Final = 1
 """Flag of JOIN: RING frames please."""
 SEND_SAFE: Final = 1
 """Flag of SEND: deliver once every member of the ring holds it."""
+KEYRING_FORCE: Final = 1
+"""Flag of KEYRING: also where a rule of caution forbids it."""
 
 
 class Kind(IntEnum):
@@ -32,12 +34,14 @@ class Kind(IntEnum):
     LEAVE = 3
     SEND = 4
     QUERY = 5
+    KEYRING = 6
     WELCOME = 64
     REPLY = 65
     VIEW = 66
     RING = 67
     BLOCK = 68
     ANSWER = 69
+    PROGRESS = 70
 
 
 class What(IntEnum):
@@ -45,6 +49,15 @@ class What(IntEnum):
 
     STATUS = 1
     MEMBERS = 2
+
+
+class Verb(IntEnum):
+    """What a KEYRING asks for."""
+
+    SHOW = 0
+    INSTALL = 1
+    USE = 2
+    REMOVE = 3
 
 
 class Member(NamedTuple):
@@ -90,6 +103,23 @@ class Query:
     request: int
     what: int
     argument: bytes
+
+
+@event
+class Keyring:
+    """Show or change the authkeys; PROGRESS frames may precede the ANSWER.
+
+    `argument`: the new key for Verb.INSTALL, a fingerprint (4 bytes) for the others, or nothing.
+    """
+
+    request: int
+    verb: int
+    is_forced: bool
+    timeout_ms: int
+    argument: bytes
+
+    def __repr__(self) -> str:
+        return f"Keyring({self.request}, {self.verb}, {len(self.argument)} bytes)"
 
 
 @event
@@ -145,12 +175,21 @@ class Answer:
     body: memoryview
 
 
-ToDaemon: TypeAlias = Hello | Join | Leave | Send | Query
-ToClient: TypeAlias = Welcome | Reply | View | Ring | Block | Answer
+@event
+class Progress:
+    """How far the KEYRING with the same `request` has come, as JSON."""
+
+    request: int
+    body: memoryview
+
+
+ToDaemon: TypeAlias = Hello | Join | Leave | Send | Query | Keyring
+ToClient: TypeAlias = Welcome | Reply | View | Ring | Block | Answer | Progress
 
 _HEADER: Final = Struct("<IBBH")
 _HELLO: Final = Struct("<I")
 _QUERY: Final = Struct("<II")
+_KEYRING: Final = Struct("<IB3xI")
 _WELCOME: Final = Struct("<IIIIQ")
 _REPLY: Final = Struct("<Ii")
 _VIEW: Final = Struct("<III")
@@ -158,17 +197,23 @@ _MEMBER: Final = Struct("<III")
 _RING: Final = Struct("<IIQ")
 _BLOCK: Final = Struct("<II")
 _ANSWER: Final = Struct("<Ii")
+_PROGRESS: Final = Struct("<I")
 _BLOCK_FRAME: Final = Struct("<IBBHII")
 HEADER_BYTES: Final = 8
 assert _HEADER.size == HEADER_BYTES
-assert _HELLO.size == 4
+assert _HELLO.size == _PROGRESS.size == 4
+assert _KEYRING.size == 12
 assert _WELCOME.size == 24
 assert _VIEW.size == _MEMBER.size == 12
 assert _RING.size == 16
 assert _QUERY.size == _REPLY.size == _BLOCK.size == _ANSWER.size == 8
 assert _BLOCK_FRAME.size == 16
 
-_FLAGS: Final = {Kind.JOIN: JOIN_WANTS_RINGS, Kind.SEND: SEND_SAFE}
+_FLAGS: Final = {
+    Kind.JOIN: JOIN_WANTS_RINGS,
+    Kind.SEND: SEND_SAFE,
+    Kind.KEYRING: KEYRING_FORCE,
+}
 
 
 # -- frames ----------------------------------------------------------------------------------------
@@ -254,6 +299,14 @@ def encode_query(request: int, what: int, argument: bytes = b"") -> bytes:
     return frame_header(Kind.QUERY, len(body)) + body
 
 
+def encode_keyring(
+    request: int, verb: int, argument: bytes = b"", *, force: bool = False, timeout_ms: int = 0
+) -> bytes:
+    """KEYRING; `verb` is a Verb."""
+    body = _KEYRING.pack(request, verb, timeout_ms) + argument
+    return frame_header(Kind.KEYRING, len(body), KEYRING_FORCE if force else 0) + body
+
+
 def decode_to_daemon(frame: memoryview) -> ToDaemon:
     """A client's frame; the block of a Send is a view into it and is not looked into."""
     kind, flags, body = decode_frame(frame)
@@ -270,6 +323,10 @@ def decode_to_daemon(frame: memoryview) -> ToDaemon:
         case Kind.QUERY:
             request, what = _at_least(_QUERY, body)
             return Query(request, what, _name(body[_QUERY.size :]))
+        case Kind.KEYRING:
+            request, verb, timeout_ms = _at_least(_KEYRING, body)
+            argument = bytes(body[_KEYRING.size :])
+            return Keyring(request, verb, flags == KEYRING_FORCE, timeout_ms, argument)
         case _:
             raise WireError(f"a client sent a frame of kind {kind}")
 
@@ -328,6 +385,11 @@ def encode_answer(request: int, body: Buffer = b"", error: int = CsError.OK) -> 
     return frame_header(Kind.ANSWER, 8 + len(body)) + _ANSWER.pack(request, error) + body
 
 
+def encode_progress(request: int, body: Buffer) -> bytes:
+    """PROGRESS of a KEYRING."""
+    return frame_header(Kind.PROGRESS, _PROGRESS.size + len(body)) + _PROGRESS.pack(request) + body
+
+
 def decode_to_client(frame: memoryview) -> ToClient:
     """A daemon's frame; the block of a Block and the body of an Answer are views into it."""
     kind, _, body = decode_frame(frame)
@@ -344,6 +406,9 @@ def decode_to_client(frame: memoryview) -> ToClient:
         case Kind.ANSWER:
             request, error = _at_least(_ANSWER, body)
             return Answer(request, error, body[_ANSWER.size :])
+        case Kind.PROGRESS:
+            (request,) = _at_least(_PROGRESS, body)
+            return Progress(request, body[_PROGRESS.size :])
         case Kind.WELCOME:
             version, node_id, pid, rep, seq = _exactly(_WELCOME, body)
             ring = RingId(NodeId(rep), RingSeq(seq))

@@ -1,4 +1,4 @@
-"""Three `unisonod` on the loopback interface, an instance directory each."""
+"""Three `unisonod` on the loopback interface: an instance directory each, one key for the run."""
 
 import os
 import secrets
@@ -12,6 +12,7 @@ from unisono.base.errors import UnisonoError
 from unisono.cli.main import find_program
 
 PORT: Final = 5405
+KEY_BYTES: Final = 256
 NETWORKS_TRIED_MAX: Final = 100
 STOP_SECONDS_MAX: Final = 5.0
 LOG_LINES_SHOWN: Final = 12
@@ -36,16 +37,25 @@ def free_network(count: int) -> str:
     raise UnisonoError(f"no loopback network whose UDP port {PORT} is free")
 
 
-def configuration(count: int, network: str) -> str:
-    """The configuration that all daemons share."""
+def make_key(directory: Path) -> Path:
+    """A fresh authkey for this run alone, in a file that nobody else can read."""
+    path = directory / "authkey"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+    return path
+
+
+def configuration(count: int, network: str, key_file: Path) -> str:
+    """The configuration that all daemons share; its transport is the one that is used by itself."""
     nodes = "".join(
         f"    node {{\n        ring0_addr: {network}{index + 1}\n"
         f"        name: node{index + 1}\n        nodeid: {index + 1}\n    }}\n"
         for index in range(count)
     )
     return (
-        "totem {\n    version: 2\n    cluster_name: demo\n    transport: udpu\n"
-        f"    token: {TOKEN_MILLISECONDS}\n"
+        "totem {\n    version: 2\n    cluster_name: demo\n"
+        f"    keyfile: {key_file}\n    token: {TOKEN_MILLISECONDS}\n"
         f"    interface {{\n        linknumber: 0\n        mcastport: {PORT}\n    }}\n}}\n"
         f"nodelist {{\n{nodes}}}\n"
         "logging {\n    to_syslog: no\n    to_stderr: yes\n}\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from unisono.base.errors import UnisonoError
-from unisono.cli.demo.daemons import Daemon, configuration, free_network
+from unisono.cli.demo.daemons import Daemon, configuration, free_network, make_key
 from unisono.cli.demo.replicas import ReplicaProcess, reports
 from unisono.cli.demo.source import Item, read_items
 from unisono.cli.demo.store import digest_entries
@@ -94,7 +94,8 @@ class Director:
             f"{len(self._items)} items, {total / 1e6:.1f} MB"
         )
         begin = time.monotonic_ns()
-        text = configuration(REPLICAS, free_network(REPLICAS))
+        key_file = make_key(self._directory)
+        text = configuration(REPLICAS, free_network(REPLICAS), key_file)
         for index in range(REPLICAS):
             daemon = Daemon(self._directory / f"node{index + 1}", index, text)
             self._daemons.append(daemon)

@@ -9,10 +9,12 @@ Never:       looks into a machine, a network or a node.
 
 from unisono.sim.checkers.agreed_order import AgreedOrder
 from unisono.sim.checkers.aru_safety import AruSafety
+from unisono.sim.checkers.authenticity import Authenticity
 from unisono.sim.checkers.bounded_memory import BoundedMemory
 from unisono.sim.checkers.bounded_queues import BoundedQueues
 from unisono.sim.checkers.causal_order import CausalOrder
 from unisono.sim.checkers.checker import Checker, Violation
+from unisono.sim.checkers.common_key import CommonKey
 from unisono.sim.checkers.configuration_consistency import ConfigurationConsistency
 from unisono.sim.checkers.delivery_view import DeliveryView
 from unisono.sim.checkers.gap_freedom import GapFreedom
@@ -21,6 +23,7 @@ from unisono.sim.checkers.group_integrity import GroupIntegrity
 from unisono.sim.checkers.integrity import Integrity
 from unisono.sim.checkers.liveness import Liveness
 from unisono.sim.checkers.no_ghosts import NoGhosts
+from unisono.sim.checkers.nonce_uniqueness import NonceUniqueness
 from unisono.sim.checkers.obligation_set import ObligationSet
 from unisono.sim.checkers.quiescence import Quiescence
 from unisono.sim.checkers.quorum import Quorum
@@ -28,12 +31,15 @@ from unisono.sim.checkers.safe_delivery import SafeDelivery
 from unisono.sim.checkers.self_delivery import SelfDelivery
 from unisono.sim.checkers.self_inclusion import SelfInclusion
 from unisono.sim.checkers.sequence_uniqueness import SequenceUniqueness
+from unisono.sim.checkers.single_acceptance import SingleAcceptance
+from unisono.sim.checkers.steadfast_views import SteadfastViews
 from unisono.sim.checkers.sync_barrier import SyncBarrier
 from unisono.sim.checkers.token_uniqueness import TokenUniqueness
 from unisono.sim.checkers.transitional_agreement import TransitionalAgreement
 from unisono.sim.checkers.transitional_views import TransitionalViews
 from unisono.sim.checkers.unique_views import UniqueViews
 from unisono.sim.checkers.virtual_synchrony import VirtualSynchrony
+from unisono.sim.checkers.wire_secrecy import WireSecrecy
 
 
 def ring_checkers() -> list[Checker]:
@@ -69,6 +75,21 @@ def group_checkers() -> list[Checker]:
     return [GroupIntegrity(), GroupAgreement(), NoGhosts(), Quorum()]
 
 
+def secure_checkers() -> list[Checker]:
+    """Fresh checkers of what the secure transport promises, whatever the weather."""
+    return [WireSecrecy(), NonceUniqueness(), SingleAcceptance(), Authenticity(), CommonKey()]
+
+
+def siege_checkers() -> list[Checker]:
+    """Fresh checkers of what it promises where nothing is wrong but an intruder at work."""
+    return [SteadfastViews()]
+
+
+def all_checkers() -> list[Checker]:
+    """One fresh checker of each kind."""
+    return [*ring_checkers(), *group_checkers(), *secure_checkers(), *siege_checkers()]
+
+
 def robustness_checkers() -> list[Checker]:
     """Fresh checkers of what holds even when peers lie: no bound is broken, all find together."""
     return [BoundedQueues(), BoundedMemory(), Liveness()]
@@ -80,7 +101,10 @@ __all__ = [
     "Liveness",
     "SelfDelivery",
     "Violation",
+    "all_checkers",
     "group_checkers",
     "ring_checkers",
     "robustness_checkers",
+    "secure_checkers",
+    "siege_checkers",
 ]

@@ -46,6 +46,8 @@ class StormKind:
     hazards: tuple[tuple[str, int], ...]
     """Names in `faults.HAZARDS`, and how often each comes beside the others."""
     workload: Workload
+    stack: str = ""
+    """What must stand there for it to mean anything; empty is whatever is drawn."""
 
 
 @cache
@@ -59,16 +61,17 @@ def load_storms() -> tuple[StormKind, ...]:
     return tuple(sorted(kinds, key=lambda kind: kind.name))
 
 
-def draw_storm(random: Random, name: str = "") -> StormKind:
-    """The kind of that name, or one drawn by weight; the dice fall once either way."""
-    kinds = load_storms()
+def draw_storm(random: Random, name: str = "", stack: str = "") -> StormKind:
+    """The kind of that name, or one for `stack` drawn by weight; the dice fall once either way."""
+    everything = load_storms()
+    kinds = [kind for kind in everything if kind.stack in ("", stack)]
     (drawn,) = random.choices(kinds, [kind.weight for kind in kinds])
     if not name:
         return drawn
-    for kind in kinds:
+    for kind in everything:
         if kind.name == name:
             return kind
-    raise StormError(f"{name}: no such storm; there are {', '.join(k.name for k in kinds)}")
+    raise StormError(f"{name}: no such storm; there are {', '.join(k.name for k in everything)}")
 
 
 def read_storm(name: str, text: str) -> StormKind:
@@ -90,6 +93,7 @@ def read_storm(name: str, text: str) -> StormKind:
         faults=storm.pair("faults", 0, FAULTS_DRAWN_MAX),
         hazards=hazards.weights(HAZARDS),
         workload=_read_workload(top.table("messages"), top.table("clients")),
+        stack=top.text("stack", ""),
     )
     for table in (top, cluster, storm, hazards):
         table.finish()
@@ -129,8 +133,8 @@ class _Table:
         value = self._take(key, lambda v: v if isinstance(v, dict) else None, "a table", nothing)
         return _Table(self._file, f"{self._path}{key}.", value)
 
-    def text(self, key: str) -> str:
-        return self._take(key, lambda v: v if isinstance(v, str) and v else None, "a text")
+    def text(self, key: str, usual: str | None = None) -> str:
+        return self._take(key, lambda v: v if isinstance(v, str) and v else None, "a text", usual)
 
     def whole(self, key: str, least: int, most: int, usual: int | None = None) -> int:
         allowed = f"a whole number from {least} to {most}"

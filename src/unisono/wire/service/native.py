@@ -1,6 +1,6 @@
-"""Our private ring messages: that a node is one of ours, and blocks of native clients.
+"""Our private ring messages: that a node is one of ours, blocks of native clients, authkeys.
 
-Speaks:      group "unisono", version 1: hello (32 bytes), block.
+Speaks:      group "unisono", version 1: hello (32 bytes), block, keyring (see keyring.py).
 Counterpart: none, this format is ours; Corosync drops the group silently (nobody joined it).
 Keeps:       the sender's node id is never inside: the ring knows who sent a message.
 """
@@ -16,6 +16,7 @@ from unisono.base.limits import GROUP_NAME_BYTES_MAX
 
 KIND_HELLO: Final = 1
 KIND_BLOCK: Final = 2
+KIND_KEYRING: Final = 3
 VERSION: Final = 1
 _HEADER: Final = Struct("<BBHI")
 _HELLO: Final = Struct("<BBHII4xQI4x")
@@ -41,6 +42,13 @@ class Block:
     block: memoryview
 
 
+@event
+class Keyring:
+    """What wire.service.keyring reads; `body` is a view, not looked into."""
+
+    body: memoryview
+
+
 def encode_hello(ring: RingId, features: int = 0) -> bytes:
     """Hello, 32 bytes."""
     return _HELLO.pack(KIND_HELLO, VERSION, 0, 0, *ring, features)
@@ -58,8 +66,13 @@ def encode_block(name: bytes, pid: int, block: Buffer) -> bytes:
     return block_prefix(name, pid) + block
 
 
-def decode_native(message: memoryview) -> Hello | Block:
-    """Either message of the group "unisono"; WireError also for later versions."""
+def encode_keyring(body: Buffer) -> bytes:
+    """A message about authkeys."""
+    return _HEADER.pack(KIND_KEYRING, VERSION, 0, 0) + body
+
+
+def decode_native(message: memoryview) -> Hello | Block | Keyring:
+    """Any message of the group "unisono"; WireError also for later versions."""
     if len(message) < HEADER_BYTES:
         raise WireError(f"native message of {len(message)} bytes")
     kind, version, name_bytes, pid = _HEADER.unpack_from(message)
@@ -70,6 +83,8 @@ def decode_native(message: memoryview) -> Hello | Block:
         if name_bytes > GROUP_NAME_BYTES_MAX or start > len(message):
             raise WireError(f"block of {len(message)} bytes, name of {name_bytes}")
         return Block(bytes(message[HEADER_BYTES:start]), Pid(pid), message[start:])
+    if kind == KIND_KEYRING:
+        return Keyring(message[HEADER_BYTES:])
     if kind == KIND_HELLO and len(message) == _HELLO.size:
         _, _, _, _, rep, seq, features = _HELLO.unpack(message)
         return Hello(RingId(NodeId(rep), RingSeq(seq)), features)

@@ -38,10 +38,15 @@ class Flag(IntFlag):
     """The body is a piece of a frame that was sealed as a whole; alone it proves nothing."""
     SEALED_PIECE = 2
     """The body is a piece that was sealed by itself."""
+    ADDRESSED = 4
+    """For one node, whose id the seal covers: nobody else can open it."""
 
 
-_KNOWN_FLAGS: Final = {PacketType.GROUP: int(Flag.PIECE | Flag.SEALED_PIECE)}
+_GROUP: Final = VERSION << 4 | PacketType.GROUP
+_KNOWN_FLAGS: Final = {PacketType.GROUP: int(Flag.PIECE | Flag.SEALED_PIECE | Flag.ADDRESSED)}
 """As numbers: the complement of a Flag knows only the flags that there are."""
+_PIECES: Final = int(Flag.PIECE | Flag.SEALED_PIECE)
+"""These two exclude each other."""
 _TYPES: Final = {int(kind): kind for kind in PacketType}
 
 
@@ -65,6 +70,11 @@ class Header(NamedTuple):
         )
 
 
+def is_group(packet: Buffer) -> bool:
+    """Whether it begins as a GROUP packet of this version does, and has a whole header."""
+    return len(packet) >= HEADER_BYTES and packet[0] == MAGIC and packet[1] == _GROUP
+
+
 def encode_nonce(salt: int, counter: int) -> bytes:
     """12 bytes for the AEAD."""
     return salt.to_bytes(4, "big") + counter.to_bytes(8, "big")
@@ -80,6 +90,6 @@ def decode_header(packet: Buffer) -> Header:
     kind = _TYPES.get(first & 0x0F)
     if kind is None:
         raise WireError(f"packet of type {first & 0x0F}")
-    if flags & ~_KNOWN_FLAGS.get(kind, 0) or flags == Flag.PIECE | Flag.SEALED_PIECE:
+    if flags & ~_KNOWN_FLAGS.get(kind, 0) or flags & _PIECES == _PIECES:
         raise WireError(f"packet of type {kind} with flags {flags:#x}")
     return Header(kind, flags, key, NodeId(sender), salt, counter)

@@ -61,10 +61,17 @@ class NeedKey(NamedTuple):
 
 
 class Rotate(NamedTuple):
-    """An authkey for all nodes, under its kid: the operator's rotation."""
+    """A piece of an authkey for all nodes, under its kid: the operator's rotation.
 
+    `piece` stands at byte `start` of `size`: the largest key would not fit into one datagram.
+    """
+
+    is_active: bool
+    """Whether handshakes begin with it; else it is the next one, to be accepted."""
     kid: bytes
-    authkey: bytes
+    size: int
+    start: int
+    piece: bytes
 
 
 class Ping(NamedTuple):
@@ -112,7 +119,10 @@ _CLASSES: Final[dict[Kind, type[Record]]] = {
 }
 _KINDS: Final = {record: kind for kind, record in _CLASSES.items()}
 _KNOWN: Final = {int(kind) for kind in Kind}
-_KID_BYTES: Final = 4
+_ROTATE: Final = Struct(">?3x4sHH")
+assert _ROTATE.size == 12
+ROTATE_PIECE_BYTES_MAX: Final = 1_024
+"""Fits, sealed, into a datagram of SECURE_ROOM_BYTES_MIN."""
 
 
 def encode_records(records: Iterable[Record]) -> bytes:
@@ -124,7 +134,7 @@ def _encode(record: Record) -> bytes:
     if isinstance(record, Pad):
         kind, body = Kind.PAD, bytes(record.size)
     elif isinstance(record, Rotate):
-        kind, body = Kind.ROTATE, record.kid + record.authkey
+        kind, body = Kind.ROTATE, _ROTATE.pack(*record[:-1]) + record.piece
     else:
         kind = _KINDS[type(record)]
         body = _LAYOUTS[kind].pack(*record)
@@ -156,10 +166,27 @@ def _decode(kind: Kind, body: bytes) -> Record:
     if kind is Kind.PAD:
         return Pad(len(body))
     if kind is Kind.ROTATE:
-        if len(body) <= _KID_BYTES:
-            raise WireError(f"ROTATE of {len(body)} bytes")
-        return Rotate(body[:_KID_BYTES], body[_KID_BYTES:])
+        return _decode_rotate(body)
     layout = _LAYOUTS[kind]
     if len(body) != layout.size:
         raise WireError(f"{kind.name} of {len(body)} bytes instead of {layout.size}")
     return _CLASSES[kind](*layout.unpack(body))
+
+
+def _decode_rotate(body: bytes) -> Rotate:
+    length = len(body) - _ROTATE.size
+    if not 0 < length <= ROTATE_PIECE_BYTES_MAX:
+        raise WireError(f"ROTATE of {len(body)} bytes")
+    is_active, kid, size, start = _ROTATE.unpack_from(body)
+    if start + length > size:
+        raise WireError(f"ROTATE of {length} bytes at {start} of {size}")
+    return Rotate(is_active, kid, size, start, body[_ROTATE.size :])
+
+
+def rotate_records(kid: bytes, authkey: bytes, *, is_active: bool) -> list[Rotate]:
+    """The authkey in pieces, each for a packet of its own."""
+    step, size = ROTATE_PIECE_BYTES_MAX, len(authkey)
+    return [
+        Rotate(is_active, kid, size, start, authkey[start : start + step])
+        for start in range(0, size, step)
+    ]

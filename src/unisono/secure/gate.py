@@ -1,0 +1,86 @@
+"""Gate: which handshake packets are worth a key agreement.
+
+Speaks:      `Gate.keys_of`, `Gate.is_busy`, `Gate.cookie`, `Gate.shows_cookie`.
+Counterpart: WireGuard's MAC1, MAC2 and cookies (section 5.3 and 5.4.4 of its paper).
+Keeps:       whoever does not hold the authkey costs us one MAC; whoever recorded genuine HELLOs
+             costs us one more, because it cannot receive the cookie.
+"""
+
+from typing import Final
+
+from unisono.base.errors import WireError
+from unisono.base.group import Buffer
+from unisono.base.ids import SECOND, Nanos
+from unisono.crypto.cookies import NONCE_BYTES, SECRET_BYTES, CookieJar, is_first_mac
+from unisono.crypto.keys import ClusterKeys
+from unisono.secure.complaints import Reason
+from unisono.secure.context import Context
+from unisono.wire.ust.handshake import MAC_BYTES, Hello, encode_cookie
+from unisono.wire.ust.header import Header, PacketType
+
+HELLOS_PER_NODE: Final = 8
+"""HELLOs a second, for each node and link of the configuration, above which cookies are asked."""
+
+
+class Refused(WireError):
+    """A handshake packet that was made with another key, or by nobody who has one."""
+
+    def __init__(self, reason: Reason, theirs: str) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.theirs = theirs
+
+
+class Gate:
+    """One for a node; it counts the HELLOs of all."""
+
+    __slots__ = ("_context", "_count", "_jar", "_limit", "_second")
+
+    def __init__(self, context: Context, ways: int) -> None:
+        """`ways` is how many pairs of node and link there are."""
+        self._context = context
+        self._jar = CookieJar()
+        self._limit = HELLOS_PER_NODE * max(ways, 1)
+        self._second = Nanos(0)
+        self._count = 0
+
+    def keys_of(self, header: Header, packet: Buffer) -> ClusterKeys:
+        """The authkey that the packet was made with; Refused when it is not one of ours."""
+        kid = header.key.to_bytes(4, "big")
+        keys = self._context.ring.find(kid)
+        if keys is None:
+            retired = kid in self._context.ring.retired
+            raise Refused(Reason.RETIRED_KEY if retired else Reason.KEY_DIFFERS, kid.hex())
+        if header.type is not PacketType.COOKIE:
+            body, mac = packet[: -2 * MAC_BYTES], bytes(packet[-2 * MAC_BYTES : -MAC_BYTES])
+            if not is_first_mac(keys, body, mac):
+                raise Refused(Reason.CORRUPT_OR_FORGED, "")
+        return keys
+
+    def is_busy(self, now: Nanos) -> bool:
+        """Count a HELLO with a good first MAC; whether there were too many of late."""
+        if now - self._second >= SECOND:
+            self._second = now
+            self._count = 0
+        self._count += 1
+        return self._count > self._limit
+
+    def shows_cookie(self, source: str, packet: Buffer, now: Nanos) -> bool:
+        """Whether the sender has received a cookie at the address it writes from."""
+        self._renew(now)
+        mac2 = bytes(packet[-MAC_BYTES:])
+        return self._jar.accepts(source.encode(), packet[:-MAC_BYTES], mac2)
+
+    def cookie(self, keys: ClusterKeys, hello: Hello, source: str, now: Nanos) -> bytes:
+        """A COOKIE that answers the HELLO."""
+        self._renew(now)
+        context = self._context
+        nonce = context.entropy(NONCE_BYTES)
+        issued = self._jar.issue(keys, source.encode(), nonce, hello.mac1)
+        kid = int.from_bytes(keys.kid, "big")
+        header = Header(PacketType.COOKIE, 0, kid, context.me, 0, 0)
+        return encode_cookie(header, issued.nonce, issued.sealed)
+
+    def _renew(self, now: Nanos) -> None:
+        if self._jar.is_due(now):
+            self._jar.renew(self._context.entropy(SECRET_BYTES), now)
