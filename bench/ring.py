@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bench.failover import failover
 from tests.interop.cpg_client import build
 from tests.interop.lab import Lab
 from tests.interop.secure_lab import encrypted_corosync, secure
@@ -249,6 +250,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--quick", action="store_true", help="short rows, one run each")
     parser.add_argument("--only", default="", help="rows whose name contains this, not saved")
+    parser.add_argument("--failover", type=int, default=0, metavar="TRIALS", help="kill daemons")
     parser.add_argument("--clear", action="store_true", help="udpu without encryption for both")
     parser.add_argument("--mtu", type=int, default=1500, help="of the network, in bytes")
     parser.add_argument("--repeats", type=int, default=3)
@@ -257,6 +259,12 @@ def main() -> int:
     options = parser.parse_args()
     repeats = 1 if options.quick else options.repeats
     facts = circumstances()
+    if options.failover:
+        record = facts | {"note": options.note, "failover": failover(options.failover)}
+        if not options.no_save:
+            with RESULTS.open("a") as file:
+                file.write(json.dumps(record) + "\n")
+        return 0
     load = (str(build(HERE / "cpg_load.c")),)
     how: Figures = {"clear": options.clear, "mtu": options.mtu}
     with form("ccc", **how) as theirs, form("uuu", **how) as ours:

@@ -22,7 +22,8 @@ What the simulator demands of every run. A checker sees the merged trace of all 
 inside of a machine, and ends the run with the first violation. P1 to P23 are the guarantees of
 extended virtual synchrony (Moser, Amir, Melliar-Smith, Agarwal: *Extended Virtual Synchrony*,
 ICDCS 1994) and of the ring that provides them (Amir et al.: *The Totem Single-Ring Ordering and
-Membership Protocol*, ACM TOCS 1995), the others those of the services above it.
+Membership Protocol*, ACM TOCS 1995), the others those of the services above it and of the secure
+transport below it.
 
 The checkers are in `src/unisono/sim/checkers`, one file each. To end a run is also the right of
 three that need no file: an exception that escapes a machine, a livelock, and a client that gets a

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import subprocess
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class CpgClient:
             argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", bufsize=0
         )
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
+        assert isinstance(self._process.stdout, FileIO)
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         os.set_blocking(self._stdout.fileno(), False)
 

@@ -126,6 +126,7 @@ class Injector:
 
 
 if __name__ == "__main__":
+    os.nice(-10)  # it must be there before the frame is
     injector = Injector(Switch(int(sys.argv[1])))
     print("ready", flush=True)
     injector.run(float(sys.argv[2]))

@@ -49,9 +49,7 @@ def secure(kinds: str = "uuu", *, totem: Section | None = None, **keywords: Any)
     return lab
 
 
-def encrypted_corosync(
-    kinds: str = "ccc", *, totem: Section | None = None, **keywords: Any
-) -> Lab:
+def encrypted_corosync(kinds: str = "ccc", *, totem: Section | None = None, **keywords: Any) -> Lab:
     """Debian's Corosync over knet with aes256 and sha256."""
     lab = Lab(kinds, "knet", totem={**THEIRS, **(totem or {})}, **keywords)
     for n in lab.nodes:
@@ -66,8 +64,11 @@ def leaked(lab: Lab) -> list[bytes]:
 
 
 def ring_changes(lab: Lab) -> dict[int, int]:
-    """How many rings each host's client has been told of so far."""
-    return {n: len(client.all("ring")) for n, client in lab.clients.items()}
+    """How many rings each host's client has been in; one may be told to it twice."""
+    return {
+        n: len({(ring["rep"], ring["seq"]) for ring in client.all("ring")})
+        for n, client in lab.clients.items()
+    }
 
 
 def status(lab: Lab, n: int) -> dict[str, Any]:

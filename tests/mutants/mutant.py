@@ -38,8 +38,9 @@ class Mutant:
 
     @property
     def stack(self) -> str:
-        """What must stand above the ring for it to matter: services, or whatever is drawn."""
-        return "services" if self.owner.__module__.startswith("unisono.services") else ""
+        """What must stand there for it to matter: services, the secure transport, or a ring."""
+        room = self.owner.__module__.split(".")[1]
+        return {"services": "services", "secure": "secure", "crypto": "secure"}.get(room, "clear")
 
     @contextmanager
     def planted(self) -> Iterator[None]:

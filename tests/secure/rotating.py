@@ -21,6 +21,7 @@ from unisono.secure.orders import Answered, Command, Effect, Progress, Stored, S
 from unisono.secure.rotation import Rotation
 from unisono.wire.native import Verb
 from unisono.wire.service.native import HEADER_BYTES
+from unisono.wire.ust.records import Rotate
 
 CLUSTER = "demo"
 STEPS_MAX = 20_000
@@ -170,7 +171,8 @@ class World:
     def settle(self) -> None:
         """Everything that is ordered is delivered, in whatever interleaving."""
         for _ in range(STEPS_MAX):
-            behind = [n for n in self.up if self.rings[n].place[n] < len(self.rings[n].log)]
+            rings = {node: self.rings[node] for node in self.up if node in self.rings}
+            behind = [node for node, ring in rings.items() if ring.place[node] < len(ring.log)]
             if not behind:
                 return
             self._deliver(self.random.choice(behind))
@@ -219,6 +221,7 @@ class World:
 
     def _tell(self, node: int, tell: Tell) -> None:
         self.told.append((node, tell.node))
+        assert isinstance(tell.record, Rotate)
         if frozenset((node, tell.node)) not in self.sessions or tell.node not in self.up:
             return
         if self.random.random() >= self.lost_tells:

@@ -334,14 +334,13 @@ def test_probes_and_changes_when_nobody_takes_them_then_bounded() -> None:
     assert len(one.links.take_changes()) <= LINK_CHANGES_MAX
 
 
-def test_heartbeats_when_the_room_is_found_then_every_second_one_fills_it() -> None:
+def test_heartbeats_when_the_room_is_found_then_every_second_one_has_one_beside_it_that_fills_it() -> None:
     one = World([plan(0)], paths={0: Path(8_972, 8_972)}).adopt()
     one.run(1)
     one.sizes.clear()
     one.run(2.05)
     sizes = [size for _, _, size in one.sizes]
-    assert len(sizes) == 20 and set(sizes[::2]) | set(sizes[1::2]) == {53, 8_972}
-    assert len(set(sizes[::2])) == len(set(sizes[1::2])) == 1
+    assert sizes.count(53) == 20 and sizes.count(8_972) == 10 and len(sizes) == 30
 
 
 def test_links_when_expired_at_every_deadline_then_no_more_often_than_there_are_pings() -> None:
@@ -391,7 +390,7 @@ def test_suspect_when_the_peer_lives_then_not_gone_and_no_second_round() -> None
     one.sizes.clear()
     suspect(one)
     one.run(0.095)
-    assert not is_gone(one) and len(one.sizes) <= 4
+    assert not is_gone(one) and len(one.sizes) <= 6
 
 
 def test_suspect_when_only_one_link_works_then_not_gone() -> None:
@@ -461,7 +460,7 @@ def test_suspect_when_asked_again_then_at_most_every_hundred_milliseconds() -> N
         suspect(one)
         one.run(0.001)
     bursts = 1_000 * MS // SUSPECT_AGAIN_NS
-    assert len(one.sizes) <= 2 * (bursts + 10 + 1)
+    assert len(one.sizes) <= 2 * (bursts + 15 + 1)
 
 
 def test_gone_when_something_is_heard_then_cleared() -> None:

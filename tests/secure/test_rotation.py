@@ -5,13 +5,29 @@ import pytest
 from tests.secure.rotating import KEYS, NEW, OLD, OTHER, World
 from unisono.base.errors import CsError
 from unisono.base.group import Multicast
-from unisono.base.ids import SECOND
+from unisono.base.ids import SECOND, ClientId, Nanos, NodeId
+from unisono.base.keyring import KeyringDelivered, KeyringView
 from unisono.base.marks import Mark
+from unisono.crypto.sender_keys import CIPHERS
 from unisono.secure.authkeys import Authkey, Authkeys
-from unisono.secure.events import Tell
-from unisono.secure.orders import Effect, StoreKeys
+from unisono.secure.context import Context, Keyring
+from unisono.secure.events import KeyTold, Tell
+from unisono.secure.orders import Command, Effect, StoreKeys
+from unisono.secure.roll import Roll
+from unisono.secure.rotation import Rotation
+from unisono.secure.told import Assembly
 from unisono.wire.native import Verb
+from unisono.wire.service.keyring import (
+    Order,
+    Ordered,
+    decode_keyring,
+    encode_held,
+    encode_ordered,
+)
+from unisono.wire.service.native import HEADER_BYTES
+from unisono.wire.ust.records import Rotate, rotate_records
 
+NOW = Nanos(0)
 INSTALL, USE, REMOVE, SHOW = Verb.INSTALL, Verb.USE, Verb.REMOVE, Verb.SHOW
 
 
@@ -372,8 +388,8 @@ def test_key_when_told_under_a_false_name_then_refused() -> None:
     world.settle()
 
     def forge(_node: int, effect: Effect) -> None:
-        if isinstance(effect, Tell):
-            effect.record = effect.record._replace(kid=OTHER.kid)  # type: ignore[union-attr]  # it is a Rotate
+        if isinstance(effect, Tell) and isinstance(effect.record, Rotate):
+            effect.record = effect.record._replace(kid=OTHER.kid)
 
     world.on_effect = forge
     world.command(1, INSTALL, NEW.raw)
@@ -393,6 +409,120 @@ def test_key_when_told_late_after_its_removal_then_not_taken() -> None:
     for node, effect in late:
         world._carry_out(node, effect)
     assert world.disks[2].next is None
+
+
+def lone(keys: Authkeys) -> Rotation:
+    """Node 1 of 3, on no ring yet."""
+    context = Context(NodeId(1), "demo", Keyring(OLD.keys), CIPHERS["aes256"], bytes, bytes(16))
+    return Rotation(context, keys, [NodeId(node) for node in (1, 2, 3)])
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [Authkeys(OLD, retired=(NEW.kid,)), Authkeys(OLD, previous=NEW)],
+    ids=["removed", "previous"],
+)
+def test_key_when_told_by_a_node_that_is_behind_then_not_taken(keys: Authkeys) -> None:
+    rotation = lone(keys)
+    (record,) = rotate_records(NEW.kid, NEW.raw, is_active=True)
+    rotation.submit(KeyTold(NodeId(2), record), NOW)
+    assert rotation.keys == keys
+
+
+def test_order_when_not_every_member_has_spoken_then_void() -> None:
+    keys = Authkeys(OLD, previous=NEW)
+    rotation = lone(keys)
+    rotation.receive(KeyringView((NodeId(1), NodeId(2))), NOW)
+    held = encode_held(keys.held(1))
+    remove = encode_ordered(Ordered(Order.REMOVE, NEW.kid))
+    rotation.receive(KeyringDelivered(NodeId(2), held), NOW)
+    rotation.receive(KeyringDelivered(NodeId(2), remove), NOW)
+    assert rotation.keys == keys
+    rotation.receive(KeyringDelivered(NodeId(1), held), NOW)
+    rotation.receive(KeyringDelivered(NodeId(2), remove), NOW)
+    assert rotation.keys == Authkeys(OLD, retired=(NEW.kid,))
+
+
+def test_order_when_void_then_its_sender_says_it_again() -> None:
+    rotation = lone(Authkeys(OLD))
+    members = NodeId(1), NodeId(2)
+
+    def orders() -> list[Ordered]:
+        sent = [effect for effect in rotation.drain() if isinstance(effect, Multicast)]
+        said = [decode_keyring(effect.payload[HEADER_BYTES:]) for effect in sent]
+        return [one for one in said if isinstance(one, Ordered)]
+
+    def complete() -> None:
+        rotation.receive(KeyringView(members), NOW)
+        for node in members:
+            body = encode_held(Authkeys(OLD).held(1))
+            rotation.receive(KeyringDelivered(node, body), NOW)
+
+    complete()
+    command = Command(ClientId(1), 1, INSTALL, NEW.raw, False, Nanos(SECOND))
+    rotation.submit(command, NOW)
+    (order,) = orders()
+    rotation.receive(KeyringView(members), NOW)
+    rotation.receive(KeyringDelivered(NodeId(1), encode_ordered(order)), NOW)
+    assert orders() == []
+    complete()
+    assert orders() == [order]
+
+
+def test_roll_when_an_older_word_comes_later_then_the_newer_one_counts() -> None:
+    roll = Roll()
+    roll.begin((NodeId(1), NodeId(2)))
+    assert roll.note(NodeId(1), Authkeys(OLD, next=NEW).held(2))
+    assert not roll.note(NodeId(1), Authkeys(OLD).held(1))
+    assert not roll.note(NodeId(3), Authkeys(OLD).held(1))
+    assert roll.rows[NodeId(1)].next == NEW.kid
+
+
+def test_roll_when_an_order_has_its_place_then_its_key_is_taken_before_any_row_says_so() -> None:
+    roll = Roll()
+    roll.begin((NodeId(1),))
+    roll.note(NodeId(1), Authkeys(OLD, next=NEW).held(1))
+    assert roll.role_elsewhere(NEW.kid) == ""
+    roll.take(Ordered(Order.REMOVE, NEW.kid))
+    assert roll.role_elsewhere(NEW.kid) == "was removed"
+    roll.take(Ordered(Order.USE, OTHER.kid))
+    assert roll.role_elsewhere(OTHER.kid) == "is active"
+
+
+def test_assembly_when_a_key_is_whole_then_the_next_begins_anew() -> None:
+    assembly = Assembly()
+    key = bytes(2_000)
+    first, second = rotate_records(NEW.kid, key, is_active=False)
+    assert [assembly.add(one) for one in (second, second, first)] == [None, None, key]
+    assert assembly.add(first) is None
+
+
+def test_node_beside_the_ring_when_told_often_enough_then_left_alone_without_complaint() -> None:
+    world = World(3)
+    world.settle()
+    world.crash(3)
+    world.do(1, INSTALL, NEW.raw)
+    world.do(1, USE)
+    world.lost_tells = 1.0
+    world.boot(3)
+    world.shake_hands([1, 3])
+    world.pass_time(10 * SECOND)
+    assert world.told.count((1, 3)) == 5
+    assert world.marked(Mark.KEY_NOT_TAKEN) == []
+
+
+def test_installer_when_its_disk_is_full_and_the_ring_changes_then_installs_in_the_end() -> None:
+    world = World(3)
+    world.settle()
+    world.full_disks.add(1)
+    request = world.command(1, INSTALL, NEW.raw)
+    world.settle()
+    world.crash(3)
+    world.settle()
+    world.full_disks.clear()
+    world.pass_time(10 * SECOND)
+    assert world.answers[request].error is CsError.OK
+    assert everywhere(world, "next", NEW)
 
 
 # -- crashes and storms ----------------------------------------------------------------------------

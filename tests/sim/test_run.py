@@ -23,7 +23,7 @@ REGRESSIONS = [
 _DIGESTS = """
 from unisono.sim.run import Request, run_seed
 for seed in (3, 7, 11, 24):
-    for stack in ("ring", "services"):
+    for stack in ("ring", "services", "secure"):
         print(run_seed(Request(seed, stack=stack)).digest)
 """
 
@@ -43,7 +43,7 @@ def digests(hash_seed: str) -> str:
 def test_run_when_hash_seeds_differ_then_the_trace_is_the_same() -> None:
     first, second = digests("1"), digests("2")
     assert first == second
-    assert len(set(first.split())) == 8
+    assert len(set(first.split())) == 12
 
 
 def test_run_when_seeds_differ_then_traces_differ() -> None:

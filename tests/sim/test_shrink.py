@@ -110,7 +110,7 @@ def test_scenario_of_a_plan_when_the_bug_is_gone_then_its_verdict_is_ok() -> Non
     assert "deliver from=1 m1[50]" in mended
 
 
-@pytest.mark.parametrize("stack", ["ring", "services"])
+@pytest.mark.parametrize("stack", ["ring", "services", "secure"])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_plan_when_written_and_read_then_is_the_same(seed: int, stack: str) -> None:
     plan = draw_plan(Request(seed, stack=stack))

@@ -43,7 +43,7 @@ def test_draw_storm_when_drawn_then_by_weight_and_the_same_for_the_same_dice() -
     drawn = [draw_storm(random).name for _ in range(2_000)]
     random = Random(1)
     assert drawn == [draw_storm(random).name for _ in range(2_000)]
-    weights = {kind.name: kind.weight for kind in load_storms()}
+    weights = {kind.name: kind.weight for kind in load_storms() if not kind.stack}
     assert set(drawn) == {name for name, weight in weights.items() if weight}
     share = drawn.count("crashes") / drawn.count("calm")
     assert share == pytest.approx(weights["crashes"] / weights["calm"], rel=0.5)
@@ -54,8 +54,17 @@ def test_draw_storm_when_named_then_is_that_one_and_the_dice_fall_as_often() -> 
     assert draw_storm(one, "large").name == "large"
     draw_storm(two)
     assert one.random() == two.random()
-    with pytest.raises(StormError, match="mild: no such storm; there are byzantine, calm"):
+    with pytest.raises(StormError, match="mild: no such storm; there are assault, byzantine, calm"):
         draw_storm(one, "mild")
+
+
+def test_draw_storm_when_for_a_stack_then_its_own_kinds_are_among_those_drawn() -> None:
+    own = {kind.name for kind in load_storms() if kind.stack == "secure"}
+    assert own == {"assault", "keys", "links", "siege"}
+    random = Random(1)
+    drawn = [draw_storm(random, stack="secure").name for _ in range(1_000)]
+    assert own < set(drawn)
+    assert "crashes" in drawn
 
 
 def test_read_storm_when_good_then_has_what_it_says_and_the_usual_besides() -> None:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from unisono.base.errors import WireError
 from unisono.base.ids import NodeId
 from unisono.base.limits import MULTICAST_BYTES_MAX, SEND_QUEUE_BYTES_MAX
-from unisono.totem.packing import SendQueue, packet_capacity
+from unisono.totem.packing import FRAGMENT_BYTES_MIN, SendQueue, packet_capacity
 from unisono.totem.reassembly import Assembler
 from unisono.wire.ring import pg
 
@@ -49,10 +49,13 @@ def test_packet_capacity_when_mtu_is_1500_then_as_corosync() -> None:
     assert CAPACITY == 1402
 
 
-@given(st.lists(SIZES, max_size=12), st.integers(min_value=300, max_value=9000))
-def test_packing_when_reassembled_then_every_message_is_whole(sizes: list[int], mtu: int) -> None:
+@given(st.lists(SIZES, max_size=12), st.integers(min_value=300, max_value=9000), st.booleans())
+def test_packing_when_reassembled_then_every_message_is_whole(
+    sizes: list[int], mtu: int, dense: bool
+) -> None:
     capacity = packet_capacity(mtu)
     queue = SendQueue(capacity)
+    queue.is_dense = dense
     messages = [payload(number, size) for number, size in enumerate(sizes)]
     for message in messages:
         queue.push(b"a", message, safe=False)
@@ -62,12 +65,13 @@ def test_packing_when_reassembled_then_every_message_is_whole(sizes: list[int], 
     assert queue.bytes_waiting == 0
 
 
-@given(st.lists(SIZES, min_size=1, max_size=6), st.data())
+@given(st.lists(SIZES, min_size=1, max_size=6), st.booleans(), st.data())
 def test_reassembly_when_the_beginning_is_missing_then_only_whole_messages_come(
-    sizes: list[int], data: st.DataObject
+    sizes: list[int], dense: bool, data: st.DataObject
 ) -> None:
     """A joiner hears the tail of what was begun before its time."""
     queue = SendQueue(CAPACITY)
+    queue.is_dense = dense
     messages = [payload(number, size) for number, size in enumerate(sizes)]
     for message in messages:
         queue.push(b"a", message, safe=False)
@@ -77,6 +81,17 @@ def test_reassembly_when_the_beginning_is_missing_then_only_whole_messages_come(
     assert found == messages[len(messages) - len(found) :]
     if skipped == 0:
         assert found == messages
+
+
+def test_packing_when_dense_then_packets_are_full() -> None:
+    capacity = packet_capacity(62_400)
+    queue = SendQueue(capacity)
+    queue.is_dense = True
+    for number in range(20):
+        queue.push(b"a", payload(number, 35_000), safe=False)
+    bodies = packets_of(queue)
+    assert len(bodies) == 12
+    assert all(len(body) > capacity - FRAGMENT_BYTES_MIN for body in bodies[:-1])
 
 
 def test_reassembly_when_message_starts_again_then_the_half_one_is_dropped() -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -83,7 +84,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _report_test(loaded, file)
         instance = Instance(Path(options.instance).absolute() if options.instance else None)
         directory = _prepare(instance, loaded.settings)
-        config_file = Path(file).absolute()  # before the daemon changes its directory
+        # Before the daemon changes its directory:
+        config_file = Path(file).absolute()
+        loaded = with_absolute_paths(loaded)
         if not options.foreground:
             ready = daemonise(directory)
         return _run_locked(loaded, config_file, instance, ready)
@@ -108,6 +111,22 @@ def read_configuration(argument: str | None, node_id: int | None = None) -> tupl
         raise Refused(f"cannot read {file}: {error.strerror}") from error
     extra = read_uidgid_files(file)
     return load(text, file, extra, SystemResolver(), host, environ=os.environ), file
+
+
+def with_absolute_paths(loaded: Loaded) -> Loaded:
+    """The same, with the key files' paths seen from the directory that we are in."""
+    transport = loaded.settings.transport
+    if transport.secure is None:
+        return loaded
+    private = transport.secure.private_key_file
+    secure = replace(
+        transport.secure,
+        key_file=str(Path(transport.secure.key_file).absolute()),
+        private_key_file=str(Path(private).absolute()) if private else "",
+    )
+    return replace(
+        loaded, settings=replace(loaded.settings, transport=replace(transport, secure=secure))
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,9 +224,10 @@ async def _serve(
 
 async def _address_there(settings: Settings) -> None:
     """Give an address that was configured a moment ago time to become usable; then go on anyway."""
-    address = socket_address(settings.transport.bind_address, 0)
+    own = next(node for node in settings.nodes if node.node_id == settings.node_id)
+    addresses = [socket_address(address, 0) for address in own.addresses if address]
     for _ in range(ADDRESS_ATTEMPTS_MAX):
-        if is_bindable(address):
+        if all(map(is_bindable, addresses)):
             return
         await asyncio.sleep(ADDRESS_PAUSE_SECONDS)
 

@@ -63,8 +63,8 @@ class Turn:
 
     __slots__ = (
         "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left",
-        "_loop", "_mark", "_notified", "_paced_ns", "_on_end", "_on_failure", "_pace_timer", "_sent_ns",
-        "_stopped", "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
+        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_paced_ns",
+        "_sent_ns", "_stopped", "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
     )  # fmt: skip
 
     transport: Transport

@@ -146,7 +146,10 @@ class Link:
         sizes: list[int] = []
         if self._ping_at <= now:
             self._ping_at = Nanos(now + self.interval_ns)
-            sizes.append(self.path.check(now) if self._check_next else 0)
+            sizes.append(0)
+            # Beside the small one, not in its place: one that the path swallows is no silence.
+            if self._check_next and (size := self.path.check(now)):
+                sizes.append(size)
             self._check_next = not self._check_next
         if (size := self.path.probe(now)) != 0:
             sizes.append(size)
@@ -172,10 +175,10 @@ class Link:
         self._answered_at = max(self._answered_at, now)
         if size:
             self.path.answered(size, now)
-        else:
-            self._pass_over(pong.time_ns)
-            self._measure(max(0, now - sent))
-            self.path.small_answered(sent, now)
+            return sent, False
+        self._pass_over(pong.time_ns)
+        self._measure(max(0, now - sent))
+        self.path.small_answered(sent, now)
         return sent, self._count(now)
 
     def _count(self, now: Nanos) -> bool:

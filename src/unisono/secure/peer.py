@@ -194,7 +194,9 @@ class Peer:
     def on_hello(self, hello: Hello, keys: ClusterKeys, own: OwnKey, now: Nanos) -> None:
         """A HELLO whose MACs were checked: answer, unless ours has precedence. WireError."""
         greeting = self._greeting
-        if greeting is not None and self._context.me < self.node:
+        # A peer that was down while keys changed may not have the one that ours was made with.
+        is_common = keys.kid == self._context.ring.active.kid
+        if greeting is not None and is_common and self._context.me < self.node:
             if now - greeting.begun < OWN_HELLO_NS:
                 return
         for pending in self._pending.values():

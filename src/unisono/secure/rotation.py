@@ -38,8 +38,8 @@ class Rotation:
     """The authkeys of one node."""
 
     __slots__ = (
-        "_assemblies", "_context", "_early", "_effects", "_installs", "_keys", "_operators", "_roll", "_serial",
-        "_store_at", "_stored", "_tellings",
+        "_assemblies", "_context", "_early", "_effects", "_installs", "_keys", "_operators",
+        "_roll", "_serial", "_store_at", "_stored", "_tellings",
     )  # fmt: skip
 
     def __init__(self, context: Context, keys: Authkeys, nodes: Sequence[NodeId]) -> None:
@@ -188,7 +188,7 @@ class Rotation:
         if stored.problem:
             self._mark(Mark.KEYS_NOT_STORED, 0, stored.problem)
             self._store_at = Nanos(now + STORE_AGAIN_NS)
-        elif stored.keys != self._stored:
+        else:
             self._stored = stored.keys
             self._say_held()
 

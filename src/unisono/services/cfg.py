@@ -121,9 +121,9 @@ class CfgClient:
 
     def _on_get_node_addrs(self, message: memoryview) -> bytes:
         node = self._find(ipc.decode_get_node_addrs(message) or self._cluster.node_id)
-        if node is None or not node.addresses:
+        if node is None or not any(node.addresses):
             return ipc.encode_get_node_addrs_reply(ipc.AF_INET, [], CsError.NOT_EXIST)
-        addresses = [ip_address(address) for address in node.addresses]
+        addresses = [ip_address(address) for address in node.addresses if address]
         family = ipc.AF_INET6 if addresses[0].version == 6 else ipc.AF_INET
         packed = [one.packed for one in addresses if one.version == addresses[0].version]
         return ipc.encode_get_node_addrs_reply(family, packed)
@@ -131,7 +131,7 @@ class CfgClient:
     def _on_ring_status(self, _message: memoryview) -> bytes:
         node = self._find(self._cluster.node_id)
         addresses = node.addresses if node is not None else ()
-        rings = [(f"{link} {address}", "OK") for link, address in enumerate(addresses)]
+        rings = [(f"{link} {address}", "OK") for link, address in enumerate(addresses) if address]
         return cfg_status.encode_ring_status_reply(rings)
 
     def _on_node_status(self, message: memoryview) -> bytes:
@@ -147,6 +147,7 @@ class CfgClient:
         links = [
             cfg_status.Link(connected=reachable, mtu=mtu, source=source, destination=destination)
             for source, destination in zip(own.addresses, node.addresses, strict=False)
+            if source and destination
         ]
         return cfg_status.encode_node_status_reply(node_id, links, reachable=reachable)
 

@@ -71,7 +71,8 @@ class CmapView:
             if node.name:
                 yield prefix + "name", _STRING, node.name
             for link, address in enumerate(node.addresses):
-                yield f"{prefix}ring{link}_addr", _STRING, address
+                if address:
+                    yield f"{prefix}ring{link}_addr", _STRING, address
             if node.node_id == self._cluster.node_id:
                 yield "nodelist.local_node_pos", _U32, position
 
@@ -101,7 +102,8 @@ class CmapView:
         addresses = {node.node_id: node.addresses for node in self._cluster.settings.nodes}
         for node_id, seen in self._cmap.seen.items():
             prefix = f"runtime.members.{node_id}."
-            links = [f"r({link}) ip({ip}) " for link, ip in enumerate(addresses.get(node_id, ()))]
+            ips = enumerate(addresses.get(node_id, ()))
+            links = [f"r({link}) ip({ip}) " for link, ip in ips if ip]
             yield prefix + "ip", _STRING, "".join(links)
             yield prefix + "join_count", _U32, seen.join_count
             yield prefix + "status", _STRING, "joined" if seen.is_member else "left"

@@ -14,6 +14,7 @@ from typing import Any, Final
 from unisono.base.ids import MS, NodeId
 from unisono.config.settings import RingSettings
 from unisono.sim import trace
+from unisono.sim.armour import Armour
 from unisono.sim.hazard import Fault
 from unisono.sim.messages import size_of
 from unisono.sim.narration import Narration
@@ -25,7 +26,9 @@ from unisono.sim.workload import ClientAction, Message
 PLAN: Final = "plan"
 """The first word of a block that is a plan, see `script`."""
 _LISTS: Final = ("starts", "faults", "messages", "actions")
-_TABLES: Final = {"settings": RingSettings, "quiet": NetworkOptions}
+_TABLES: Final = {"settings": RingSettings, "quiet": NetworkOptions, "armour": Armour}
+_OPTIONAL: Final = frozenset({"armour"})
+"""Tables that a plan need not have."""
 
 
 class PlanError(ValueError):
@@ -47,6 +50,8 @@ def write_plan(plan: Plan) -> list[str]:
             for each in fields(kind)
             if getattr(table, each.name) != getattr(usual, each.name)
         }
+        if name in _OPTIONAL and not changed:
+            continue
         lines.append(_line(f"{PLAN} {name}", changed))
     boots = [(time, f"boot {node}") for time, node in plan.starts]
     # Equal times keep this order: it is the one in which a run asks for the events.

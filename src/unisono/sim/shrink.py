@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 
 from unisono.base.ids import MS
 from unisono.config.settings import RingSettings
+from unisono.sim.armour import Armour
 from unisono.sim.hazard import Fault
 from unisono.sim.network import NetworkOptions
 from unisono.sim.plan import Plan
@@ -169,6 +170,7 @@ class _Search:
             self._try(replace(self._best, settings=plain))
         self._try(replace(self._best, settings=replace(self._best.settings, send_join_ns=0)))
         self._try(replace(self._best, votequorum=False))
+        self._try(replace(self._best, armour=Armour()))
         self._try(replace(self._best, is_native=True))
         self._try(replace(self._best, starts=tuple((0, node) for _, node in self._best.starts)))
         for smaller in smaller_messages(self._best):

@@ -28,6 +28,15 @@ _NODES_AT: Final = {
     "heal": (),
     "eavesdrop": (),
     "corrupt": (),
+    "cut_link": (1, 2),
+    "join_link": (1, 2),
+    "flap_link": (),
+    "unflap_link": (),
+    "weather_of_link": (),
+    "narrow": (),
+    "hint": (0, 1),
+    "redirect": (),
+    "spoil": (),
 }
 """Which arguments are nodes; of any other fault it is the first."""
 
