@@ -334,7 +334,7 @@ def test_probes_and_changes_when_nobody_takes_them_then_bounded() -> None:
     assert len(one.links.take_changes()) <= LINK_CHANGES_MAX
 
 
-def test_heartbeats_when_the_room_is_found_then_every_second_one_has_one_beside_it_that_fills_it() -> None:
+def test_heartbeats_when_the_room_is_found_then_a_full_one_goes_beside_every_second() -> None:
     one = World([plan(0)], paths={0: Path(8_972, 8_972)}).adopt()
     one.run(1)
     one.sizes.clear()

@@ -113,6 +113,7 @@ class SecureNode(SimulatedNode):
         self._hinted: dict[tuple[NodeId, int], int] = {}
         self._paused_at = 0
         self._is_sending_all = False
+        self._is_ring_touched = False
         self._accept: Inlet = self._hand_on
         self._carriers |= {
             Transmit: self._transmit,
@@ -302,9 +303,20 @@ class SecureNode(SimulatedNode):
         while inbox and len(batch) < READ_PER_WAKE_MAX and inbox[0][1] == source:
             batch.append(self._take()[0])
         notary.opened.clear()
+        self._is_ring_touched = False
         secure.receive(batch, source.address, source.node, source.link, self._clock.now)
         self._carry_secure()
-        self._carry()
+        if self._is_ring_touched:
+            self._carry()
+
+    def _catch_up(self) -> None:
+        while True:
+            for _ in range(min(READ_PER_WAKE_MAX, len(self._inbox))):
+                if self._inbox:
+                    self._read(*self._take())
+            self._expire_due()
+            if not self._inbox or self.paused:
+                return
 
     def wiretap(self, wrap: Callable[[Inlet], Inlet]) -> None:
         """Put something before the door through which the ring's datagrams come."""
@@ -405,9 +417,11 @@ class SecureNode(SimulatedNode):
             for listener in self._accepters:
                 listener(trace.Accepted(self._now, self.who, source, datagram, seal))
         self._tap.read(datagram)
+        self._is_ring_touched = True
         totem.receive(datagram, source, self._clock.now)
 
     def _peer_gone(self, effect: PeerGone) -> None:
+        self._is_ring_touched = True
         if self.totem is not None:
             self.totem.submit(Silent(effect.node), self._clock.now)
 
