@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.ordering import ORDERING
 from tests.mutants.packing import PACKING
 from tests.mutants.recovery import RECOVERY
+from tests.mutants.secure import SECURE
 from tests.mutants.sync import SYNC
 
 ROOMS: Final[dict[str, tuple[Mutant, ...]]] = {
@@ -17,6 +18,7 @@ ROOMS: Final[dict[str, tuple[Mutant, ...]]] = {
     "packing": PACKING,
     "sync": SYNC,
     "cpg": CPG,
+    "secure": SECURE,
 }
 MUTANTS: Final = {mutant.name: mutant for room in ROOMS.values() for mutant in room}
 """By name."""

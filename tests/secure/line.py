@@ -63,9 +63,10 @@ class Line:
         self.now = Nanos(end)
 
     def dropped(self) -> dict[str, int]:
-        """What was counted but deliveries."""
+        """What was counted but deliveries, and the pieces of frames that are counted themselves."""
         counters = self.opener.counters
-        return {what: n for what, n in counters.items() if n and what != "delivered"}
+        aside = {"delivered", "pieces"}
+        return {what: n for what, n in counters.items() if n and what not in aside}
 
     def twin(self, packet: bytes) -> bytes:
         """What an injector makes of a packet that he sees: the same but its data."""

@@ -198,6 +198,7 @@ def test_partial_frame_when_a_second_old_then_lost_and_nobody_accused(each: bool
     assert line.dropped() == {}
     line.wait(1)
     assert line.dropped() == {"lost": 1}
+    assert line.opener.counters["pieces"] == len(packets) - 1
     assert line.opener.take_spoiled() == 0
     assert line.open(packets[-1]) == []
 

@@ -136,6 +136,11 @@ LEGAL: list[tuple[str, Checker, Sequence[Record | Fact]]] = [
         ],
     ),
     (
+        "sealed when the receiver lived",
+        SingleAcceptance(),
+        [boot(2), Sealed(5, p(1), KEY, NONCE), given(1, TEXT), taken(2, TEXT, SEAL)],
+    ),
+    (
         "to all, and to one",
         Authenticity(),
         [
@@ -222,6 +227,11 @@ BROKEN: list[tuple[str, Checker, Sequence[Record | Fact]]] = [
         "oftener than it was sent",
         SingleAcceptance(),
         [given(1, TEXT), taken(2, TEXT), taken(2, TEXT)],
+    ),
+    (
+        "of a former life",
+        SingleAcceptance(),
+        [Sealed(-1, p(1), KEY, NONCE), given(1, TEXT), boot(2), taken(2, TEXT, SEAL)],
     ),
     ("never sent", Authenticity(), [given(2, TEXT), taken(2, TEXT)]),
     ("sent to another", Authenticity(), [given(1, TEXT, 3), taken(2, TEXT)]),

@@ -27,6 +27,7 @@ from unisono.secure.events import (
     Unreachable,
 )
 from unisono.transport import ust
+from unisono.transport.knock import KNOCK_SECONDS
 from unisono.transport.ust import UstTransport
 
 PORT = 25505
@@ -34,7 +35,7 @@ LOOPBACK = tuple((f"127.7.1.{last}",) for last in (1, 2, 3))
 TWO_LINKS = tuple((f"127.7.1.{last}", f"127.7.2.{last}") for last in (1, 2, 3))
 LOOPBACK_ROOM = 65_507
 SECONDS_MAX = 10
-HINT_SECONDS_MAX = 0.020
+HINT_SECONDS_MAX = KNOCK_SECONDS + 0.020
 
 
 class End(Inbox):
@@ -199,24 +200,35 @@ async def test_batches_while_a_port_is_closed_stay_batches():
         assert a.marks == []
 
 
-async def test_reader_when_the_error_queue_was_emptied_is_not_woken_again():
+async def test_knocks_while_a_port_is_closed_give_one_hint_at_a_time():
     with ends(*LOOPBACK[:2]) as (a, b):
         b.close()
-        a.transport.send_all([b"token"])
-        await a.until(lambda: a.machine.asked(Unreachable))
-        await turn_loop(50)
-        assert a.transport.counters.port_closed == 1
-        assert len(a.machine.asked(Unreachable)) == 1
+        began = time.monotonic()
+        await a.until(lambda: len(a.machine.asked(Unreachable)) >= 4)
+        knocks = (time.monotonic() - began) / KNOCK_SECONDS + 1
+        assert len(a.machine.asked(Unreachable)) <= knocks
+        assert a.transport.counters.receive_errors == 0
+        assert a.marks == []
 
 
-async def test_answer_about_another_port_is_no_hint():
-    with ends(*LOOPBACK[:2]) as (a, _):
-        link = a.transport._links[0]
-        link._socket.sendto(b"elsewhere", (LOOPBACK[1][0], PORT + 7))
+async def test_knock_is_counted_and_no_packet():
+    with ends(*LOOPBACK[:2]) as (a, b):
         async with asyncio.timeout(SECONDS_MAX):
-            while not a.transport.counters.port_closed:
+            while not a.transport.counters.knocks or not b.transport.counters.knocks:
                 await asyncio.sleep(0)
-        assert a.machine.asked(Unreachable) == []
+        assert a.machine.sources == []
+        assert a.transport.counters.received == 0
+
+
+async def test_ring_socket_when_a_port_is_closed_hears_nothing_of_it():
+    """What ICMP says can be forged, and would make the next send or receive fail."""
+    with ends(*LOOPBACK[:2]) as (a, b):
+        b.close()
+        sock = a.transport._links[0]._socket
+        for _ in range(20):
+            sock.sendto(b"anybody?", (LOOPBACK[1][0], PORT))
+        await a.until(lambda: a.machine.asked(Unreachable))
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
 
 
 async def test_datagram_larger_than_the_device_is_counted_and_is_no_error():
@@ -255,24 +267,6 @@ async def test_limit_when_the_device_takes_less_is_told_at_once_and_nothing_is_f
         a.transport._look()
         await a.until(lambda: len(a.machine.limits()) == 6)
         assert a.machine.limits()[4:] == [(0, 1500 - 28), (1, 1500 - 48)]
-
-
-@pytest.mark.root
-async def test_limit_when_another_device_on_the_way_out_takes_less_is_its_mtu(enter, namespace):
-    """The own address is on ring0; to addresses of this host it goes by loopback."""
-    mtu = f"ip -n {namespace} link set lo mtu %d"
-    with enter(), contextlib.ExitStack() as stack:
-        a, b = stack.enter_context(ends(("10.77.0.1",), ("10.77.0.2",)))
-        run(*(mtu % 1300).split())
-        try:
-            a.transport.send_all([bytes(1399)] * 3)
-            await a.until(lambda: len(a.machine.limits()) == 2)
-            assert a.machine.limits()[1] == (0, 1300 - 28)
-            a.transport.send_all([bytes(1199)] * 3)
-            await b.wait_for(3)
-            assert a.transport.counters.batches_sent == 1
-        finally:
-            run(*(mtu % 65_536).split())
 
 
 # -- addresses ---------------------------------------------------------------------------------

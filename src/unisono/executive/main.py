@@ -29,7 +29,7 @@ from unisono.executive.instance import Instance
 from unisono.executive.keys import check_keys
 from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
 from unisono.executive.ring_store import RingStoreError
-from unisono.linux.memory import keep_freed_memory, lock_memory
+from unisono.linux.memory import forbid_core_files, keep_freed_memory, lock_memory
 from unisono.linux.process import (
     AlreadyRunning,
     PidFile,
@@ -186,6 +186,8 @@ def _run_locked(
         pid_file.remove()
         raise Refused(f"cannot open the log file: {error}") from error
     keep_freed_memory()
+    if loaded.settings.transport.secure is not None and (refused := forbid_core_files()):
+        log.write(Level.WARNING, "MAIN", f"Core files may show keys: {refused}")
     try:
         return asyncio.run(_serve(loaded, config_file, instance, log, ready))
     finally:

@@ -1,6 +1,6 @@
-"""Memory of the process: allocator thresholds and locked pages.
+"""Memory of the process: allocator thresholds, locked pages, no core files.
 
-Speaks:      mallopt(3), mlockall(2) through ctypes.
+Speaks:      mallopt(3), mlockall(2), prctl(2) through ctypes.
 Counterpart: corosync exec/main.c, corosync_mlockall.
 Keeps:       what is refused is answered with False or a reason, never raised.
 """
@@ -25,6 +25,7 @@ MALLOC_THRESHOLDS: Final = (
 go back to the kernel and are faulted in anew, which costs more than the bytes do."""
 
 _CAP_IPC_LOCK: Final = 14
+_PR_SET_DUMPABLE: Final = 4
 _MCL_CURRENT: Final = 1
 _MCL_FUTURE: Final = 2
 _MCL_ONFAULT: Final = 4
@@ -48,6 +49,21 @@ def _is_above_limits() -> bool:
     except (OSError, ValueError, IndexError):
         return False
     return bool(capabilities >> _CAP_IPC_LOCK & 1)
+
+
+def forbid_core_files() -> str:
+    """Keep secrets out of core files and out of reach of debuggers; empty when granted, or why not.
+
+    prctl(2), PR_SET_DUMPABLE; core(5).
+    """
+    try:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    except (OSError, ValueError) as error:
+        return f"RLIMIT_CORE: {error}"
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        return os.strerror(ctypes.get_errno())
+    return ""
 
 
 def lock_memory() -> str:

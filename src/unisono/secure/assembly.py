@@ -37,7 +37,7 @@ class Partial:
 class Assembly:
     """The partial frames of one peer."""
 
-    __slots__ = ("_bytes", "_partials", "contradicted", "misfit", "repeated")
+    __slots__ = ("_bytes", "_partials", "contradicted", "dropped", "misfit", "repeated")
 
     def __init__(self) -> None:
         self._partials: dict[Key, Partial] = {}
@@ -45,6 +45,8 @@ class Assembly:
         self._bytes = 0
         self.contradicted = 0
         """Pieces that differ from an earlier one for the same place."""
+        self.dropped = 0
+        """Pieces of frames that were pushed out or grew too old."""
         self.misfit = 0
         """Pieces that have not the size of their place."""
         self.repeated = 0
@@ -120,4 +122,5 @@ class Assembly:
     def _pop_oldest(self) -> Partial:
         partial = self._partials.pop(next(iter(self._partials)))
         self._bytes -= partial.bytes
+        self.dropped += len(partial.pieces) - partial.missing
         return partial

@@ -87,7 +87,7 @@ class FrameOpener:
     """Makes frames of one peer's packets."""
 
     __slots__ = ("_claimed", "_foreign", "_frames", "_keys", "_lost", "_malformed",
-                 "_replayed", "_sealed", "_spoiled", "_spoiled_untold", "_unknown",
+                 "_pieces", "_replayed", "_sealed", "_spoiled", "_spoiled_untold", "_unknown",
                  "_unknown_untold")  # fmt: skip
 
     def __init__(self, keys: PeerKeys) -> None:
@@ -103,6 +103,7 @@ class FrameOpener:
         self._replayed = 0
         self._spoiled = 0
         self._lost = 0
+        self._pieces = 0
         self._spoiled_untold = 0
         self._unknown_untold: int | None = None
 
@@ -112,14 +113,15 @@ class FrameOpener:
     def counters(self) -> dict[str, int]:
         """Frames: `delivered`, `spoiled` by forged pieces, `lost` with a piece on its way.
 
-        Packets that were dropped: `malformed`, `foreign` (they name another sender), `unknown`
-        (generation), `forged`, `replayed` (opened before, or too old to tell).
+        Packets that were dropped: `pieces` of such frames, `malformed`, `foreign` (they name
+        another sender), `unknown` (generation), `forged`, `replayed` (opened before, or too old).
         """
         kept = self._claimed, self._sealed
         return {
             "delivered": self._frames,
             "spoiled": self._spoiled,
             "lost": self._lost,
+            "pieces": self._pieces + sum(table.dropped for table in kept),
             "malformed": self._malformed + sum(table.misfit for table in kept),
             "foreign": self._foreign,
             "unknown": self._unknown,
@@ -253,6 +255,7 @@ class FrameOpener:
             return None
         opened = self._keys.unseal(header, key[0], whole)
         if opened is None:
+            self._pieces += piece.pieces
             self._spoil()
         return opened
 

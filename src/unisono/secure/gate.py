@@ -18,8 +18,12 @@ from unisono.secure.context import Context
 from unisono.wire.ust.handshake import MAC_BYTES, Hello, encode_cookie
 from unisono.wire.ust.header import Header, PacketType
 
-HELLOS_PER_NODE: Final = 8
+HELLOS_PER_WAY: Final = 8
 """HELLOs a second, for each node and link of the configuration, above which cookies are asked."""
+COOKIES_PER_WAY: Final = 64
+"""Cookies sent in a second: they go to an address that anybody could have written."""
+REPEATED_MAX: Final = 1_024
+"""HELLOs of this second that are remembered, so that the same recording costs no second MAC."""
 
 
 class Refused(WireError):
@@ -34,15 +38,18 @@ class Refused(WireError):
 class Gate:
     """One for a node; it counts the HELLOs of all."""
 
-    __slots__ = ("_context", "_count", "_jar", "_limit", "_second")
+    __slots__ = ("_answered", "_context", "_cookies", "_count", "_jar", "_second", "_ways")
 
     def __init__(self, context: Context, ways: int) -> None:
         """`ways` is how many pairs of node and link there are."""
         self._context = context
         self._jar = CookieJar()
-        self._limit = HELLOS_PER_NODE * max(ways, 1)
+        self._ways = max(ways, 1)
         self._second = Nanos(0)
         self._count = 0
+        self._cookies = 0
+        self._answered: set[bytes] = set()
+        """First MACs of the HELLOs that were given no more than a cookie in this second."""
 
     def keys_of(self, header: Header, packet: Buffer) -> ClusterKeys:
         """The authkey that the packet was made with; Refused when it is not one of ours."""
@@ -57,13 +64,25 @@ class Gate:
                 raise Refused(Reason.CORRUPT_OR_FORGED, "")
         return keys
 
-    def is_busy(self, now: Nanos) -> bool:
+    def is_busy(self) -> bool:
         """Count a HELLO with a good first MAC; whether there were too many of late."""
+        self._count += 1
+        return self._count > HELLOS_PER_WAY * self._ways
+
+    def is_repeated(self, hello: Hello, now: Nanos) -> bool:
+        """Whether this very HELLO came within the second: who really greets, greets anew."""
         if now - self._second >= SECOND:
             self._second = now
-            self._count = 0
-        self._count += 1
-        return self._count > self._limit
+            self._count = self._cookies = 0
+            self._answered.clear()
+        return hello.mac1 in self._answered
+
+    def may_answer(self, hello: Hello) -> bool:
+        """Whether a cookie may still be sent in this second; asked once for each HELLO."""
+        if len(self._answered) < REPEATED_MAX:
+            self._answered.add(hello.mac1)
+        self._cookies += 1
+        return self._cookies <= COOKIES_PER_WAY * self._ways
 
     def shows_cookie(self, source: str, packet: Buffer, now: Nanos) -> bool:
         """Whether the sender has received a cookie at the address it writes from."""

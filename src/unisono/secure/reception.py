@@ -23,7 +23,8 @@ from unisono.wire.ust.header import MAGIC, VERSION, Header, PacketType, decode_h
 
 REASONS: Final = (
     "malformed", "not_ust", "stranger", "impostor", "other_key", "forged_handshake",
-    "handshake_failed", "cookies_sent", "session_unknown", "pair_forged", "pair_replayed",
+    "handshake_failed", "cookies_sent", "hellos_repeated", "hellos_dropped", "session_unknown",
+    "pair_forged", "pair_replayed",
 )  # fmt: skip
 """Why a packet was dropped (a cookie sent is a HELLO dropped)."""
 
@@ -142,12 +143,19 @@ class Reception:
         self, channel: Channel, header: Header, packet: Buffer, origin: Origin, now: Nanos
     ) -> None:
         hello = decode_hello(packet)
-        keys = self._gate.keys_of(header, packet)
+        gate = self._gate
+        if gate.is_repeated(hello, now):
+            self.counters["hellos_repeated"] += 1
+            return
+        keys = gate.keys_of(header, packet)
         if hello.destination != self._context.me:
             self.counters["impostor"] += 1
-        elif self._gate.is_busy(now) and not self._gate.shows_cookie(origin.source, packet, now):
+        elif gate.is_busy() and not gate.shows_cookie(origin.source, packet, now):
+            if not gate.may_answer(hello):
+                self.counters["hellos_dropped"] += 1
+                return
             self.counters["cookies_sent"] += 1
-            cookie = self._gate.cookie(keys, hello, origin.source, now)
+            cookie = gate.cookie(keys, hello, origin.source, now)
             self.effects.append(Transmit(((channel.node, origin.link),), [cookie]))
         else:
             self._try(lambda: channel.peer.on_hello(hello, keys, self._keys.current, now))

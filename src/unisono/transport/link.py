@@ -1,16 +1,16 @@
 """Link: one socket of the secure transport, who is at its other ends, and what its device takes.
 
-Speaks:      UDP, IPv4 or IPv6, with UDP_SEGMENT and UDP_GRO, never fragmented; IP_RECVERR.
+Speaks:      UDP, IPv4 or IPv6, with UDP_SEGMENT and UDP_GRO, never fragmented.
 Counterpart: libknet's transport_udp.c.
 Keeps:       a read gives fresh memory; at most READS_PER_WAKE_UP_MAX reads, then the loop gets its
-             turn; what the network says of a datagram is handed on as a hint and believed nowhere.
+             turn; ICMP does not reach this socket: whatever anybody forges, datagrams leave.
 Never:       looks into a datagram (secure).
 """
 
 import asyncio
 import errno
 from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from unisono.base.group import Buffer, Marked
 from unisono.base.ids import NodeId
@@ -33,8 +33,8 @@ from unisono.linux.sockets import (
     udp_header_bytes,
     udp_room,
 )
-from unisono.linux.udp_errors import Complaint, queue_errors, read_errors
 from unisono.transport.bound import bind_ring_socket
+from unisono.transport.knock import Knocker
 from unisono.transport.port import Mark, TransportCounters
 from unisono.transport.reader import Sources, split_read
 from unisono.transport.sender import Sender
@@ -45,17 +45,14 @@ Hint: TypeAlias = Callable[[NodeId, int], None]
 """Hears that a node's port on a link is said to be closed."""
 Limit: TypeAlias = Callable[[int, int], None]
 """Hears which UDP payload, in bytes, the device of a link takes now."""
-_ERRORS_MEANT: Final = frozenset({errno.ECONNREFUSED, errno.EMSGSIZE, errno.EHOSTUNREACH,
-                                  errno.ENETUNREACH, errno.EPROTO, errno.EACCES})  # fmt: skip
-"""What a receive may fail with because an earlier send did: nothing is wrong with the socket."""
 
 
 class Link:
     """One link of this node. `target` says where a node is; `sender` sends there."""
 
     __slots__ = (
-        "_addresses", "_counters", "_family", "_hint", "_interface", "_known", "_limit", "_local",
-        "_loop", "_mark", "_mtu_bytes", "_nodes", "_port", "_recvmsg", "_socket", "_take",
+        "_addresses", "_counters", "_family", "_hint", "_interface", "_knocker", "_known", "_limit",
+        "_local", "_loop", "_mark", "_mtu_bytes", "_nodes", "_port", "_recvmsg", "_socket", "_take",
         "number", "room", "sender",
     )  # fmt: skip
 
@@ -94,13 +91,13 @@ class Link:
         self._recvmsg = self._socket.recvmsg
         self.sender = Sender(self._socket, counters, mark, self._is_too_large)
         never_fragment(self._socket)
-        queue_errors(self._socket)
         if not enable_receive_offload(self._socket):
             mark(Marked(MarkId.RECEIVE_OFFLOAD_REFUSED))
         self.room = udp_room(self._family, DATAGRAM_BYTES_MAX)
         """Largest UDP payload that the device is known to take."""
         self._measure()
         loop.add_reader(self._socket.fileno(), self._read)
+        self._knocker = Knocker(local, port, peers, hint=self._on_closed_port, loop=loop)
 
     # -- the other ends ----------------------------------------------------------------------------
 
@@ -115,6 +112,7 @@ class Link:
         """The node is to be found at this numeric address from now on."""
         self._addresses[node] = address
         self._learn()
+        self._knocker.readdress(node, address)
 
     def _learn(self) -> None:
         self._nodes.learn({address: node for node, address in self._addresses.items()})
@@ -133,16 +131,16 @@ class Link:
     def _read(self) -> None:
         """Read what waits, within the bound, and hand it on."""
         counters, known = self._counters, self._known
-        for count in range(READS_PER_WAKE_UP_MAX):
+        for _ in range(READS_PER_WAKE_UP_MAX):
             try:
                 data, ancillary, _, address = self._recvmsg(DATAGRAM_BYTES_MAX, GRO_ANCILLARY_BYTES)
             except BlockingIOError:
-                if not count:  # it was the error queue that woke us
-                    self._read_errors()
                 return
             except OSError as error:
-                if not self._goes_on_after(error):
-                    return
+                self._on_error(error)
+                return
+            if not data:
+                counters.knocks += 1
                 continue
             source, node = known.get(address) or self._identify(address)
             packets = split_read(data, received_segment_bytes(ancillary) if ancillary else 0)
@@ -153,29 +151,16 @@ class Link:
                 counters.unlisted += 1
             self._take(packets, source, node, self.number)
 
-    def _goes_on_after(self, error: OSError) -> bool:
+    def _on_error(self, error: OSError) -> None:
         if self._socket.fileno() < 0:  # closed by what we handed on
-            return False
-        self._read_errors()
-        if error.errno in _ERRORS_MEANT:
-            return True
+            return
         self._counters.receive_errors += 1
         number = error.errno or errno.EIO
         self._mark(Marked(MarkId.RECEIVE_FAILED, number, text=error.strerror or ""))
-        return False
 
-    def _read_errors(self) -> None:
-        hinted: set[NodeId] = set()
-        for complaint, address, mtu_bytes in read_errors(self._socket):
-            if complaint is Complaint.TOO_LARGE:
-                self._set_room(min(self.room, udp_room(self._family, mtu_bytes)))
-            elif complaint is Complaint.PORT_CLOSED:
-                self._counters.port_closed += 1
-                node = self._nodes.identify(address)
-                if node is not None and address[1] == self._port:
-                    hinted.add(node)
-        for node in hinted:
-            self._hint(node, self.number)
+    def _on_closed_port(self, node: NodeId) -> None:
+        self._counters.port_closed += 1
+        self._hint(node, self.number)
 
     def discard(self) -> int:
         """Read and drop what waits now; how many reads that took."""
@@ -234,3 +219,4 @@ class Link:
         if self._socket.fileno() >= 0:
             self._loop.remove_reader(self._socket.fileno())
             self._socket.close()
+            self._knocker.close()

@@ -25,6 +25,7 @@ class TransportCounters:
         "bytes_received",
         "bytes_sent",
         "discarded",
+        "knocks",
         "port_closed",
         "reads",
         "receive_errors",
@@ -50,6 +51,7 @@ class TransportCounters:
         self.send_errors = 0
         self.too_large = 0
         """Refused because they are larger than what the device takes."""
+        self.knocks = 0
         self.port_closed = 0
         """Answers of other hosts that nobody listens there."""
 

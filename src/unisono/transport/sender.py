@@ -76,9 +76,7 @@ class Sender:
         mark: Mark,
         too_large: TooLarge | None = None,
     ) -> None:
-        """`too_large` comes with a socket that never fragments and has errors queued: there, a
-        send may fail for the sake of an earlier one, and is tried once more.
-        """
+        """`too_large` comes with a socket that never fragments."""
         self._too_large = too_large
         self._socket = sock
         self._counters = counters
@@ -91,8 +89,8 @@ class Sender:
         try:
             self._socket.sendto(datagram, address)
         except OSError as error:
-            if not self._sent_again(error, datagram, address):
-                return
+            self._on_refused(error, datagram, address)
+            return
         self._counters.sent += 1
         self._counters.bytes_sent += len(datagram)
 
@@ -108,25 +106,17 @@ class Sender:
             for run in runs:
                 self._send_run(run, address)
 
-    def _sent_again(self, error: OSError, datagram: bytes, address: SocketAddress) -> bool:
-        """Whether a second try helped; if not, the datagram is accounted for."""
-        if self._too_large is not None and error.errno not in _FULL:
-            try:
-                self._socket.sendto(datagram, address)
-            except OSError as second:
-                error = second
-            else:
-                return True
-            if error.errno == errno.EMSGSIZE and self._too_large(len(datagram)):
-                self._counters.too_large += 1
-                return False
-        self._on_error(error, 1, address)
-        return False
+    def _on_refused(self, error: OSError, datagram: bytes, address: SocketAddress) -> None:
+        ask = self._too_large
+        if error.errno == errno.EMSGSIZE and ask is not None and ask(len(datagram)):
+            self._counters.too_large += 1
+        else:
+            self._on_error(error, 1, address)
 
     def _send_run(self, run: Sequence[bytes], address: SocketAddress) -> None:
         if len(run) > 1 and self._segmentation:
             try:
-                sent = self._send_batch(run, address)
+                sent = self._socket.sendmsg(run, self._segments_of(len(run[0])), 0, address)
             except OSError as error:
                 if self._is_lost(error, run, address):
                     return
@@ -138,15 +128,6 @@ class Sender:
                 return
         for datagram in run:
             self.send(datagram, address)
-
-    def _send_batch(self, run: Sequence[bytes], address: SocketAddress) -> int:
-        segments = self._segments_of(len(run[0]))
-        try:
-            return self._socket.sendmsg(run, segments, 0, address)
-        except OSError as error:
-            if self._too_large is None or error.errno in _FULL:
-                raise
-        return self._socket.sendmsg(run, segments, 0, address)
 
     def _is_lost(self, error: OSError, run: Sequence[bytes], address: SocketAddress) -> bool:
         """Whether a refused run must be given up, else it is to be sent one by one."""

@@ -1,14 +1,15 @@
-"""Single acceptance: a seal opens once for each life of a receiver, and never more than was sealed.
+"""Single acceptance: a seal opens once for each life of a receiver, and never for the next life.
 
 Counterpart: RFC 6479, IPsec anti-replay; knet's defragmentation window, which replays get past.
-Keeps:       who was rolled back has forgotten what it accepted: it begins anew.
+Keeps:       who was rolled back has forgotten what it accepted: it begins anew. What was sealed
+             before a daemon started is not for it: its keys begin behind that.
 """
 
 from hashlib import blake2b
 
 from unisono.base.ids import NodeId
 from unisono.sim.checkers.checker import Checker
-from unisono.sim.trace import Accepted, Entrusted, Process, RolledBack
+from unisono.sim.trace import Accepted, Booted, Entrusted, Process, RolledBack, Sealed
 
 
 class SingleAcceptance(Checker):
@@ -19,8 +20,18 @@ class SingleAcceptance(Checker):
 
     def __init__(self) -> None:
         self._seals: dict[Process, set[bytes]] = {}
+        self._made: dict[bytes, int] = {}
+        self._born: dict[Process, int] = {}
         self._sent: dict[tuple[NodeId, bytes], int] = {}
         self._taken: dict[tuple[Process, NodeId, bytes], int] = {}
+
+    def on_booted(self, record: Booted) -> None:
+        """Nothing older is for this life."""
+        self._born[record.who] = record.time
+
+    def on_sealed(self, fact: Sealed) -> None:
+        """Remember when."""
+        self._made[fact.key + fact.nonce] = fact.time
 
     def on_entrusted(self, fact: Entrusted) -> None:
         """One more that anybody may accept."""
@@ -42,6 +53,13 @@ class SingleAcceptance(Checker):
                     fact.time, f"{fact.who} accepts a frame of {fact.origin} for the second time"
                 )
             seals.add(fact.seal)
+            made = self._made.get(fact.seal, fact.time)
+            if made < self._born.get(fact.who, 0):
+                raise self.fail(
+                    fact.time,
+                    f"{fact.who} accepts a frame of {fact.origin} that was sealed at {made} ns,"
+                    " before it lived",
+                )
         digest = _digest(fact.frame)
         key = (fact.who, fact.origin, digest)
         taken = self._taken[key] = self._taken.get(key, 0) + 1
