@@ -98,8 +98,8 @@ SECURE: Final = (
         "A frame for one node opens at every node that has the key.",
         OwnKey,
         "seal_parts",
-        "        if to is not None:\n            flags |= _ADDRESSED\n",
-        "        to = None\n",
+        "    if to is not None:\n        flags |= _ADDRESSED\n",
+        "    to = None\n",
     ),
     Mutant(
         "hint-is-believed",
@@ -108,14 +108,6 @@ SECURE: Final = (
         "suspect",
         "self._begin_round(now)",
         "self.gone = True",
-    ),
-    Mutant(
-        "spoiled-frames-stay-whole",
-        "What receivers tell of spoiled frames changes nothing.",
-        FrameSealer,
-        "on_spoiled",
-        "self.each_until = Nanos(now + EACH_NS)",
-        "pass",
     ),
     Mutant(
         "unconfirmed-session-is-used",
@@ -145,16 +137,8 @@ SECURE: Final = (
         "restarted-peer-keeps-its-keys",
         "Sender keys of a peer's former life are still read in the next.",
         Peer,
-        "_adopt",
+        "_forget_life",
         "self.keys.forget()",
         "pass",
-    ),
-    Mutant(
-        "session-window-not-asked",
-        "Packets of a session are read as often as they come.",
-        Session,
-        "open",
-        "if not self._window.accept(header.counter):",
-        "if header.counter < 0:",
     ),
 )

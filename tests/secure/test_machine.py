@@ -3,11 +3,13 @@
 from random import Random
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from tests.secure.wires import KEYS, Wires
 from unisono.base.ids import MS, SECOND, NodeId
 from unisono.base.marks import Mark
 from unisono.crypto.keys import derive
+from unisono.crypto.noise import StaticKeys
 from unisono.secure.events import Farewell, Paused, PeerGone, Unreachable
 from unisono.secure.generations import LIFETIME_NS
 from unisono.wire.ust.header import PacketType
@@ -311,3 +313,34 @@ def test_machine_when_packets_are_bent_then_nothing_raises_and_no_frame_is_made_
     wires.send(1, b"still here")
     wires.run(5)
     assert wires.frames[2][-1] == (1, b"still here")
+
+
+def test_level_two_when_a_thief_holds_the_authkey_then_it_cannot_pose_as_a_node() -> None:
+    secrets = {number: bytes([number]) * 32 for number in (1, 2, 9)}
+    public = {
+        number: X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
+        for number, secret in secrets.items()
+    }
+
+    def pair(other: int) -> Wires:
+        """Nodes 1 and 2, the latter with the private key of `other`."""
+        return Wires(
+            2,
+            static_keys={
+                1: {NodeId(2): StaticKeys(secrets[1], public[2])},
+                2: {NodeId(1): StaticKeys(secrets[other], public[1])},
+            },
+        )
+
+    honest = pair(2)
+    honest.form()
+    honest.send(1, b"level 2")
+    honest.run(5)
+    assert honest.frames[2] == [(1, b"level 2")]
+    thief = pair(9)
+    thief.run(10_000)
+    assert not thief.is_formed()
+    thief.send(1, b"secret")
+    thief.send(2, b"forged")
+    thief.run(5)
+    assert thief.frames == {1: [], 2: []}

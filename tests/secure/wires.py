@@ -9,6 +9,7 @@ from unisono.base.ids import MS, SECOND, Nanos, NodeId
 from unisono.base.marks import Mark
 from unisono.config.settings import LinkSettings
 from unisono.crypto.keys import ClusterKeys, derive
+from unisono.crypto.noise import StaticKeys
 from unisono.crypto.sender_keys import CIPHERS
 from unisono.secure.context import Context, Keyring
 from unisono.secure.events import (
@@ -55,6 +56,7 @@ class Wires:
         mode: str = "passive",
         limit: int = 1_472,
         keys: dict[int, ClusterKeys] | None = None,
+        static_keys: dict[int, dict[NodeId, StaticKeys]] | None = None,
     ) -> None:
         self.now = Nanos(10 * SECOND)
         self.count = count
@@ -62,6 +64,7 @@ class Wires:
         self.mode = mode
         self.limit = limit
         self.keys = keys or {}
+        self.static_keys = static_keys or {}
         self.lives: dict[int, int] = {}
         self.machines: dict[int, Secure] = {}
         self.contexts: dict[int, Context] = {}
@@ -81,7 +84,7 @@ class Wires:
         keyring = Keyring(self.keys.get(number, KEYS))
         context = Context(
             NodeId(number), "demo", keyring, CIPHERS["aes256"], random.randbytes,
-            random.randbytes(16),
+            random.randbytes(16), static_keys=self.static_keys.get(number, {}),
         )  # fmt: skip
         others = [NodeId(n) for n in range(1, self.count + 1) if n != number]
         plan = SecurePlan(dict.fromkeys(others, self.links), self.mode)
