@@ -133,12 +133,4 @@ SECURE: Final = (
         "self._greet_at = Nanos(now + self._retry_ns + spread)",
         "self._greet_at = Nanos(now + (1 << 60) + spread)",
     ),
-    Mutant(
-        "restarted-peer-keeps-its-keys",
-        "Sender keys of a peer's former life are still read in the next.",
-        Peer,
-        "_forget_life",
-        "self.keys.forget()",
-        "pass",
-    ),
 )

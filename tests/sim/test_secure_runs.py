@@ -171,7 +171,8 @@ def test_siege_when_drawn_then_faults_are_plain_and_some_are_harmless() -> None:
         if all(is_harmless(each) for seed in range(20) for each in maker(Random(seed), storm, 0))
     }
     assert harmless == {
-        "handshake_sieve", "rotation", "replay", "forgery", "redirect", "spoil", "flood", "hints",
+        "handshake_sieve", "drought", "rotation", "replay", "late_replay", "forgery", "redirect",
+        "spoil", "flood", "hints",
     }  # fmt: skip
     assert is_harmless(Fault(0, "sieve", ("hello", 0, 0, 1.0)))
     assert not is_harmless(Fault(0, "sieve", ("group", 0, 0, 1.0)))

@@ -136,10 +136,11 @@ class Channel:
         self.peer.greet(now)
         self._effects.append(PeerGone(self.node))
 
-    @property
-    def needs_care(self) -> bool:
-        """Whether frames left something to do: pieces that wait, questions to be asked."""
-        return bool(self._effects) or self.opener.has_news
+    def needs_care(self, now: Nanos) -> bool:
+        """Whether frames left something to say."""
+        return bool(self._effects) or (
+            self.opener.has_spoiled and now - self._spoiled_at >= SPOILED_NS
+        )
 
     # -- time and order ----------------------------------------------------------------------------
 

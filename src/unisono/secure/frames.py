@@ -142,9 +142,9 @@ class FrameOpener:
         return spoiled
 
     @property
-    def has_news(self) -> bool:
-        """Whether pieces wait, or the owner has something to tell."""
-        return bool(self._spoiled_untold) or self.deadline is not None
+    def has_spoiled(self) -> bool:
+        """Whether there are spoiled frames to tell of."""
+        return bool(self._spoiled_untold)
 
     @property
     def deadline(self) -> Nanos | None:

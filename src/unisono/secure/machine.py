@@ -279,16 +279,19 @@ class Secure:
         elif channel.take_forged():
             self._reception.complain(Reason.CORRUPT_OR_FORGED, origin, now)
             self._take_reception()
-        if channel.needs_care:
+        if channel.needs_care(now):
             self._is_stale = True
             self._after(channel, origin.link, now)
+        due = channel.opener.deadline
+        if due is not None and (self._deadline is None or due < self._deadline):
+            self._deadline = due  # the rest is as it was
         return end
 
     def _on_other(self, packet: Buffer, origin: Origin, now: Nanos) -> None:
-        self._is_stale = True
         channel = self._reception.receive(packet, origin, now)
         self._take_reception()
         if channel is not None:
+            self._is_stale = True
             self._take(channel, now)
             self._settle(now)
 

@@ -59,7 +59,7 @@ class Reception:
         return self._complaints.status(now)
 
     def receive(self, packet: Buffer, origin: Origin, now: Nanos) -> Channel | None:
-        """Take one packet; the channel that may have something to say now. Never raises."""
+        """Take one packet; the channel that has something to say now, if any. Never raises."""
         if len(packet) < 1 or packet[0] != MAGIC or (len(packet) > 1 and packet[1] >> 4 != VERSION):
             self.counters["not_ust"] += 1
             reason = classify(packet)
@@ -72,9 +72,9 @@ class Reception:
             if channel is None:
                 return None
             if header.type is PacketType.PAIR:
-                self._on_pair(channel, header, packet, origin, now)
+                counts = self._on_pair(channel, header, packet, origin, now)
             else:
-                self._on_handshake(channel, header, packet, origin, now)
+                counts = self._on_handshake(channel, header, packet, origin, now)
         except Refused as refused:
             is_other = refused.reason is not Reason.CORRUPT_OR_FORGED
             self.counters["other_key" if is_other else "forged_handshake"] += 1
@@ -82,6 +82,8 @@ class Reception:
             return None
         except WireError:
             self.counters["malformed"] += 1
+            return None
+        if not counts:
             return None
         channel.after(origin.link, now)
         return channel
@@ -109,11 +111,11 @@ class Reception:
 
     def _on_pair(
         self, channel: Channel, header: Header, packet: Buffer, origin: Origin, now: Nanos
-    ) -> None:
+    ) -> bool:
         node, session = self._context.sessions.get(header.key, (channel.node, None))
         if session is None or node != channel.node:
             self.counters["session_unknown"] += 1
-            return
+            return False
         try:
             records = session.open(header, packet)
         except Forged:
@@ -123,46 +125,52 @@ class Reception:
             self.counters["pair_replayed"] += 1
         else:
             channel.on_records(session, records, origin.link, now)
+            return True
+        return False
 
     def _on_handshake(
         self, channel: Channel, header: Header, packet: Buffer, origin: Origin, now: Nanos
-    ) -> None:
+    ) -> bool:
+        """Whether it was a step of a handshake."""
         match header.type:
             case PacketType.HELLO:
-                self._on_hello(channel, header, packet, origin, now)
+                return self._on_hello(channel, header, packet, origin, now)
             case PacketType.ANSWER:
                 answer = decode_answer(packet)
                 self._gate.keys_of(header, packet)
-                self._try(lambda: channel.peer.on_answer(answer, now))
+                return self._try(lambda: channel.peer.on_answer(answer, now))
             case _:
                 cookie = decode_cookie(packet)
                 self._gate.keys_of(header, packet)
-                self._try(lambda: channel.peer.on_cookie(cookie, now))
+                return self._try(lambda: channel.peer.on_cookie(cookie, now))
 
     def _on_hello(
         self, channel: Channel, header: Header, packet: Buffer, origin: Origin, now: Nanos
-    ) -> None:
+    ) -> bool:
         hello = decode_hello(packet)
         gate = self._gate
         if gate.is_repeated(hello, now):
             self.counters["hellos_repeated"] += 1
-            return
+            return False
         keys = gate.keys_of(header, packet)
         if hello.destination != self._context.me:
             self.counters["impostor"] += 1
         elif gate.is_busy() and not gate.shows_cookie(origin.source, packet, now):
             if not gate.may_answer(hello):
                 self.counters["hellos_dropped"] += 1
-                return
+                return False
             self.counters["cookies_sent"] += 1
             cookie = gate.cookie(keys, hello, origin.source, now)
             self.effects.append(Transmit(((channel.node, origin.link),), [cookie]))
         else:
-            self._try(lambda: channel.peer.on_hello(hello, keys, self._keys.current, now))
+            return self._try(lambda: channel.peer.on_hello(hello, keys, self._keys.current, now))
+        return False
 
-    def _try(self, act: Callable[[], None]) -> None:
+    def _try(self, act: Callable[[], None]) -> bool:
         """A step of a handshake: when it fails, nothing has changed but a counter."""
         try:
             act()
         except WireError:
             self.counters["handshake_failed"] += 1
+            return False
+        return True

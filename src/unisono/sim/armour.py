@@ -4,7 +4,7 @@ Speaks:      `Armour`, a part of the plan; `Vault`: authkeys by number, keys of 
 Keeps:       every key follows from the seed, and is of no use elsewhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -40,11 +40,17 @@ class Armour:
     """The largest UDP payload that passes the paths: an MTU of 1500."""
     interface_bytes: int = 1_472
     """What the interfaces take, which their owners know."""
+    lame_every: int = 0
+    """Every so manyth node has an address on link 0 only; 0: none."""
     hints: float = 1.0
     """The share of packets for a closed port that the kernel there answers."""
 
-    def plan(self, me: NodeId, nodes: Sequence[NodeId]) -> SecurePlan:
-        """What the machine of `me` is told when `nodes` are in its file."""
+    def links_of(self, place: int) -> int:
+        """On how many links the node at that place of the list has an address."""
+        return 1 if self.lame_every and place % self.lame_every == 0 else self.links
+
+    def plan(self, me: NodeId, places: Mapping[NodeId, int]) -> SecurePlan:
+        """What the machine of `me` is told when these nodes, with their places, are in its file."""
         links = tuple(
             LinkSettings(
                 number,
@@ -55,8 +61,13 @@ class Armour:
             )
             for number in range(self.links)
         )
+        own = self.links_of(places[me])
         return SecurePlan(
-            {node: links for node in nodes if node != me},
+            {
+                node: links[: min(own, self.links_of(place))]
+                for node, place in places.items()
+                if node != me
+            },
             self.link_mode,
             0,
             self.mtu_interval_ns,
@@ -70,7 +81,7 @@ class Vault:
         self._seed = seed
         self._authkeys: dict[int, bytes] = {}
         self._derived: dict[int, ClusterKeys] = {}
-        self._places = {node: place for place, node in enumerate(nodes, 1)}
+        self.places: Final = {node: place for place, node in enumerate(nodes, 1)}
         self._private = {node: self._random(f"node {node}").randbytes(32) for node in nodes}
         self._public = {
             node: X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
@@ -115,4 +126,4 @@ class Vault:
 
     def address(self, node: NodeId, link: int) -> str:
         """Where the node's packets of that link come from."""
-        return f"10.{link}.0.{self._places[node]}:{PORT + link}"
+        return f"10.{link}.0.{self.places[node]}:{PORT + link}"

@@ -50,6 +50,8 @@ class Fabric:
         """The largest UDP payload that passes each link's paths."""
         self.listeners: list[Callable[[NodeId, NodeId, int, bytes], None]] = []
         """Who hears every packet (source, target, link) when it is sent, whatever becomes of it."""
+        self.thief: Callable[[NodeId, NodeId, int, bytes], bool] | None = None
+        """Whoever may take a packet (source, target, link) out of the network; True if he did."""
         self.too_large = 0
         """Packets lost for their size."""
 
@@ -64,7 +66,7 @@ class Fabric:
             listener(source, target, link, packet)
         if len(packet) > self.room[link]:
             self.too_large += 1
-        else:
+        elif self.thief is None or not self.thief(source, target, link, packet):
             self.planes[link].send(source, target, packet)
 
     def is_open(self, source: NodeId, target: NodeId, link: int) -> bool:

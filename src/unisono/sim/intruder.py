@@ -1,6 +1,7 @@
 """Intruder: a third host that hears every link and may send to every port, but has no key.
 
-Speaks:      `listen`, `replay`, `flood`, `forge`; `redirect` and `spoil` act on what passes.
+Speaks:      `listen`, `replay`, `flood`, `forge`; `redirect`, `spoil` and `withhold` act on what
+             passes.
 Counterpart: the attacks of docs/explanation/security.md; Dolev and Yao's adversary.
 Keeps:       what it sends, it has heard or made up; its dice are its own, so that the network's
              fall as they would without it.
@@ -10,7 +11,7 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING, Final
 
-from unisono.base.ids import MS, NodeId
+from unisono.base.ids import MS, SECOND, NodeId
 from unisono.sim.fabric import packet_type
 from unisono.sim.network import corrupted
 from unisono.sim.secure_node import Origin
@@ -25,6 +26,8 @@ HEARD_MAX: Final = 512
 """Packets of each type that it remembers."""
 SENT_MAX: Final = 20_000
 """Packets that it sends in one run."""
+WITHHELD_NS_MAX: Final = 15 * SECOND
+"""Longer than a former session, or a former sender key, is read."""
 QUICK_NS: Final = 200_000
 """It is as near to a victim as the peers are, and may be nearer."""
 FORGERIES: Final = ("noise", "magic", "flip", "cut", "piece", "claim", "handshake")
@@ -40,9 +43,10 @@ class Intruder:
         self._cluster = cluster
         self._random = Random(f"{cluster.seed}/intruder")
         self._heard: dict[PacketType, deque[tuple[bytes, NodeId, int]]] = {}
-        self._listens = False
+        self._listens = self._rests = False
         self._redirects = 0.0
         self._spoils = 0.0
+        self._withholds = 0.0
 
     def listen(self) -> None:
         """Remember what is sent from now on."""
@@ -52,8 +56,8 @@ class Intruder:
 
     def rest(self) -> None:
         """Do nothing more; what it has heard it keeps."""
-        self._redirects = self._spoils = 0.0
-        self.sent = max(self.sent, SENT_MAX)
+        self._rests = True
+        self._redirects = self._spoils = self._withholds = 0.0
 
     def redirect(self, share: float) -> None:
         """Let a share of the frames arrive at other nodes, too, as soon as they are sent."""
@@ -64,6 +68,24 @@ class Intruder:
         """Follow a share of the pieces of frames with others that look like them."""
         self.listen()
         self._spoils = share
+
+    def withhold(self, share: float) -> None:
+        """Take a share of the packets of sessions, and bring them seconds later."""
+        self._withholds = share
+        self._cluster.fabric.thief = self._take
+
+    def _take(self, source: NodeId, target: NodeId, link: int, packet: bytes) -> bool:
+        random = self._random
+        if packet_type(packet) is not PacketType.PAIR or random.random() >= self._withholds:
+            return False
+        origin = Origin(source, link, self._cluster.vault.address(source, link))
+        late = random.randrange(WITHHELD_NS_MAX)
+        self._cluster.scheduler.after(late, self._bring, target, packet, origin)
+        return True
+
+    def _bring(self, target: NodeId, packet: bytes, origin: Origin) -> None:
+        if not self._rests:
+            self._cluster.nodes[target].arrive_from(packet, origin)
 
     def _hear(self, source: NodeId, target: NodeId, link: int, packet: bytes) -> None:
         kind = packet_type(packet)
@@ -98,7 +120,7 @@ class Intruder:
 
     def flood(self, target: NodeId, count: int, pause_ns: int) -> None:
         """Send recorded HELLOs, one each `pause_ns`."""
-        if count > 0 and self.sent < SENT_MAX:
+        if count > 0 and not self._rests:
             self.replay(target, count, 1, self._random.randrange(4), "hello")
             self._cluster.scheduler.after(pause_ns, self.flood, target, count - 1, pause_ns)
 
@@ -152,7 +174,7 @@ class Intruder:
         return packet[:_LEAD] + self._noise(max(0, len(packet) - _LEAD))
 
     def _send(self, target: NodeId, packet: bytes, source: NodeId, link: int, way: int = 0) -> None:
-        if self.sent >= SENT_MAX:
+        if self._rests or self.sent >= SENT_MAX:
             return
         self.sent += 1
         cluster, random = self._cluster, self._random

@@ -153,6 +153,7 @@ def _draw_armour(random: Random, settings: RingSettings, nodes: int) -> tuple[Ar
         mtu_interval_ns=random.choice((2, 30)) * SECOND,
         path_bytes=paths[0],
         interface_bytes=paths[1],
+        lame_every=random.choice((0, 0, 0, 2, 3)),
         hints=random.choice((0.0, 0.5, 1.0, 1.0)),
     )
     frame = random.choice((1_400, 1_400, 1_400, 3_000, 9_000, SECURE_FRAME_BYTES_MAX))

@@ -214,6 +214,11 @@ class SecureCluster(Cluster):
         self._fault(f"spoil {share:g}")
         self.intruder.spoil(share)
 
+    def withhold(self, share: float) -> None:
+        """A share of what is said in sessions comes seconds later."""
+        self._fault(f"withhold {share:g}")
+        self.intruder.withhold(share)
+
     def hint(self, target: NodeId, about: NodeId, link: int) -> None:
         """Somebody says that the port of `about` is closed."""
         self._fault(f"hint {target} about {about} link {link}")

@@ -157,7 +157,8 @@ class SecureNode(SimulatedNode):
             random.randbytes(16),
             static_keys=vault.static_keys(self.node) if self.armour.has_node_keys else {},
         )
-        plan = self.armour.plan(self.node, self.known)
+        listed = {node: vault.places[node] for node in (*self.known, self.node)}
+        plan = self.armour.plan(self.node, listed)
         self.secure = Secure(plan, self._context, self._clock.now)
         self._tell_keys(who)
 

@@ -37,6 +37,7 @@ _NODES_AT: Final = {
     "hint": (0, 1),
     "redirect": (),
     "spoil": (),
+    "withhold": (),
 }
 """Which arguments are nodes; of any other fault it is the first."""
 

@@ -121,6 +121,11 @@ def _handshake_sieve(random: Random, storm: Storm, begin: int) -> list[Fault]:
     return _sieved(random, storm, begin, random.choice(HANDSHAKES))
 
 
+def _drought(random: Random, storm: Storm, begin: int) -> list[Fault]:
+    """No HELLO, or no ANSWER, arrives any more: sessions grow old."""
+    return [Fault(begin, "sieve", (random.choice(HANDSHAKES[:2]), 0, 0, 1.0))]
+
+
 # -- keys and memory ------------------------------------------------------------------------------
 
 
@@ -206,6 +211,18 @@ def _replay(random: Random, storm: Storm, begin: int) -> list[Fault]:
     return _replayed(random, storm, begin, random.randint(1, 12))
 
 
+def _late_replay(random: Random, storm: Storm, begin: int) -> list[Fault]:
+    """What was heard comes again minutes later, when sessions and perhaps keys are others."""
+    faults = [Fault(begin, "eavesdrop")]
+    for _ in range(random.randint(1, 6)):
+        time = random.randrange(begin, max(storm.length_ns, begin + 1))
+        about = (random.choice(storm.nodes), random.randrange(1 << 16), 300, random.randrange(4))
+        faults.append(
+            Fault(time, "replay", (*about, random.choice(("", "group", "pair", "hello"))))
+        )
+    return faults
+
+
 def _replay_to_newborn(random: Random, storm: Storm, begin: int) -> list[Fault]:
     """What a daemon has read in one life comes again in the next."""
     node = random.choice(storm.nodes)
@@ -250,6 +267,25 @@ def _spoil(random: Random, storm: Storm, begin: int) -> list[Fault]:
     ]
 
 
+def _withhold(random: Random, storm: Storm, begin: int) -> list[Fault]:
+    """What is said in sessions comes late; keys change meanwhile, and old frames come again."""
+    end = begin + duration(random, storm, LATER)
+    faults = [
+        Fault(begin, "eavesdrop"),
+        Fault(begin, "withhold", (random.choice((0.05, 0.3, 0.7)),)),
+        Fault(end, "withhold", (0.0,)),
+    ]
+    for _ in range(random.randint(1, 3)):
+        node, time = random.choice(storm.nodes), random.randrange(begin, end)
+        faults += [
+            Fault(time, "snapshot", (node,)),
+            Fault(time, "roll_back", (node, True)),
+            Fault(end + duration(random, storm, LATER), "replay",
+                  (random.choice(storm.nodes), random.randrange(1 << 16), 500, 0, "group")),
+        ]  # fmt: skip
+    return faults
+
+
 def _flood(random: Random, storm: Storm, begin: int) -> list[Fault]:
     """Recorded HELLOs by the hundred, so that cookies are asked of everybody."""
     pause = int(MS * spread(random, 0.2, 10))
@@ -278,16 +314,19 @@ SIEGE: Final[dict[str, Maker]] = {
     "interface": _interface,
     "packet_sieve": _packet_sieve,
     "handshake_sieve": _handshake_sieve,
+    "drought": _drought,
     "rotation": _rotation,
     "half_rotation": _half_rotation,
     "other_key": _other_key,
     "roll_back": _roll_back,
     "restart_at_once": _restart_at_once,
     "replay": _replay,
+    "late_replay": _late_replay,
     "replay_to_newborn": _replay_to_newborn,
     "forgery": _forgery,
     "redirect": _redirect,
     "spoil": _spoil,
+    "withhold": _withhold,
     "flood": _flood,
     "hints": _hints,
 }
