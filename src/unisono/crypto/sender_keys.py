@@ -54,13 +54,17 @@ def _address(node: NodeId) -> bytes:
 class OwnKey:
     """The key under which this node seals, of one generation."""
 
-    __slots__ = ("_aead", "_counter", "_sealed_bytes", "_secret", "_sender", "generation")
+    __slots__ = ("_aead", "_counter", "_sealed_bytes", "_secret", "_sender", "generation",
+                 "is_told")  # fmt: skip
 
     def __init__(self, cipher: Cipher, sender: NodeId, generation: int, secret: bytes) -> None:
         """`secret` is 32 random bytes that were never used before."""
         if len(secret) != KEY_BYTES:
             raise UsageError(f"a sender key has {KEY_BYTES} bytes")
         self.generation = generation
+        self.is_told = True
+        """Whether peers that lack it should get it; one that may have been used by a machine that
+        was rolled back is kept by those who have it."""
         self._secret = bytearray(secret)
         self._aead = cipher(group_key(secret, sender, generation))
         self._sender = sender
@@ -126,7 +130,16 @@ class _Generation:
 class PeerKeys:
     """What is known of one peer's sender keys."""
 
-    __slots__ = ("_cipher", "_generations", "_linger_ns", "_me", "_sender", "forged", "replayed")
+    __slots__ = (
+        "_cipher",
+        "_dropped",
+        "_generations",
+        "_linger_ns",
+        "_me",
+        "_sender",
+        "forged",
+        "replayed",
+    )
 
     def __init__(self, cipher: Cipher, me: NodeId, sender: NodeId, linger_ns: int) -> None:
         """An older generation stays readable for `linger_ns` after the first newer frame."""
@@ -135,6 +148,8 @@ class PeerKeys:
         self._sender = sender
         self._linger_ns = linger_ns
         self._generations: dict[int, _Generation] = {}
+        self._dropped = 0
+        """The newest generation that was dropped: told again, it would open its frames again."""
         self.forged = 0
         """Packets that did not open."""
         self.replayed = 0
@@ -158,6 +173,8 @@ class PeerKeys:
         known = self._generations.pop(generation, None)
         if known is not None and known.secret == secret:
             self._generations[generation] = known
+            return
+        if known is None and generation <= self._dropped:
             return
         aead = self._cipher(group_key(secret, self._sender, generation))
         self._generations[generation] = _Generation(aead, secret, next_counter)
@@ -226,7 +243,13 @@ class PeerKeys:
         """Drop everything: the peer's daemon was started anew, or left the configuration."""
         for number in list(self._generations):
             self._drop(number)
+        self._dropped = 0
+
+    def trust_anew(self) -> None:
+        """There is a new session: what it tells was not withheld from an earlier time."""
+        self._dropped = 0
 
     def _drop(self, generation: int) -> None:
         known = self._generations.pop(generation)
+        self._dropped = max(self._dropped, generation)
         known.secret[:] = bytes(len(known.secret))

@@ -44,6 +44,9 @@ class Channel:
         """The peer's daemon has ended, as far as we know."""
         self.spoiled = 0
         """Frames of ours that the peer could not open, as it told; the owner takes it."""
+        self.is_stale = True
+        """Something but frames has happened since the deadline was worked out."""
+        self._due: Nanos | None = None
         self._forged = 0
         self._effects: list[Effect] = []
         self._spoiled_at = Nanos(-SPOILED_NS)
@@ -146,9 +149,11 @@ class Channel:
 
     @property
     def deadline(self) -> Nanos | None:
-        """When `expire` has something to do."""
-        dues = (self.peer.deadline, self.links.deadline, self.opener.deadline)
-        return min((due for due in dues if due is not None), default=None)
+        """When `expire` has something to do; early, if frames came since it was worked out."""
+        if self.is_stale:
+            self.is_stale = False
+            self._due = _earlier(self.peer.deadline, self.links.deadline)
+        return _earlier(self._due, self.opener.deadline)
 
     def expire(self, now: Nanos) -> None:
         """Do what is due."""
@@ -159,6 +164,7 @@ class Channel:
 
     def after(self, link: int | None, now: Nanos) -> None:
         """After anything that was not a frame: collect what came of it. `link`: where it came."""
+        self.is_stale = True
         if link is not None:
             for new in self.peer.news:
                 if isinstance(new, Adopted):
@@ -207,3 +213,9 @@ class Channel:
             "links": self.links.status(),
             "frames": dict(self.opener.counters),
         }
+
+
+def _earlier(one: Nanos | None, other: Nanos | None) -> Nanos | None:
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)

@@ -21,7 +21,16 @@ SWITCH_NS: Final = 2 * SECOND
 class Generations:
     """This node's sender keys: `current`, and at most one that is coming."""
 
-    __slots__ = ("_cipher", "_coming", "_entropy", "_me", "_renew_at", "_switch_at", "current")
+    __slots__ = (
+        "_cipher",
+        "_coming",
+        "_entropy",
+        "_made",
+        "_me",
+        "_renew_at",
+        "_switch_at",
+        "current",
+    )
 
     def __init__(
         self, cipher: Cipher, me: NodeId, entropy: Callable[[int], bytes], now: Nanos
@@ -31,6 +40,8 @@ class Generations:
         self._entropy = entropy
         self.current = OwnKey(cipher, me, 1, entropy(KEY_BYTES))
         self._coming: OwnKey | None = None
+        self._made = 1
+        """The newest generation: none is made twice."""
         self._renew_at = Nanos(now + LIFETIME_NS)
         self._switch_at = Nanos(0)
 
@@ -38,6 +49,20 @@ class Generations:
     def shared(self) -> list[OwnKey]:
         """The keys that peers must have."""
         return [self.current] if self._coming is None else [self.current, self._coming]
+
+    @property
+    def granted(self) -> OwnKey:
+        """The key for a peer that has none yet."""
+        return self.current if self.current.is_told or self._coming is None else self._coming
+
+    def distrust(self, now: Nanos) -> None:
+        """This machine may have been rolled back: a fresh key, and nobody new gets the present one.
+
+        A key that was coming may have been used in the life that is undone.
+        """
+        self._coming = None
+        self.renew(now)
+        self.current.is_told = False
 
     @property
     def deadline(self) -> Nanos:
@@ -54,8 +79,8 @@ class Generations:
         """Make the next key, unless one is coming already; whether it was made."""
         if self._coming is not None:
             return False
-        generation = self.current.generation + 1
-        self._coming = OwnKey(self._cipher, self._me, generation, self._entropy(KEY_BYTES))
+        self._made += 1
+        self._coming = OwnKey(self._cipher, self._me, self._made, self._entropy(KEY_BYTES))
         self._switch_at = Nanos(now + SWITCH_NS)
         return True
 

@@ -104,10 +104,13 @@ class Secure:
             case PathLimit():
                 for channel in self._channels.values():
                     channel.links.limit(request.link, request.bytes, now)
+                    channel.is_stale = True
             case Paused():
-                self._renew_keys(now)
+                self._keys.distrust(now)
+                self._share(now)
                 for channel in self._channels.values():
                     channel.peer.renew(now)
+                    channel.is_stale = True
             case Tell():
                 if (channel := self._channels.get(request.node)) is not None:
                     channel.tell(request.record)

@@ -365,6 +365,11 @@ class Peer:
         if is_new_life:
             self.boot = session.peer.boot
             self._forget_life()
+        self.keys.trust_anew()
+        for index, pending in list(self._pending.items()):
+            if pending.session.born <= session.born:  # a late confirmation must not bring it back
+                del self._pending[index]
+                self._forget(pending.session)
         if self._former is not None:
             self._forget(self._former)
         self._former = self.current

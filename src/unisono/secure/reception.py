@@ -163,7 +163,7 @@ class Reception:
             cookie = gate.cookie(keys, hello, origin.source, now)
             self.effects.append(Transmit(((channel.node, origin.link),), [cookie]))
         else:
-            return self._try(lambda: channel.peer.on_hello(hello, keys, self._keys.current, now))
+            return self._try(lambda: channel.peer.on_hello(hello, keys, self._keys.granted, now))
         return False
 
     def _try(self, act: Callable[[], None]) -> bool:

@@ -38,12 +38,13 @@ class Telling:
         """The peer has this one."""
         if any(key.generation == generation for key in self._keys):
             self._has.add(generation)
-        if len(self._has) == len(self._keys):
+        if not self._lacking():
             self.again_at = None
 
     def again(self, generation: int) -> list[Key]:
         """The peer asks for this one; it may have been asked to by a forger, so nothing changes."""
-        return [_key(key) for key in self._keys if key.generation == generation]
+        asked = [key for key in self._keys if key.generation == generation and key.is_told]
+        return [_key(key) for key in asked]
 
     def forget(self) -> None:
         """The peer has nothing: it was started anew."""
@@ -51,9 +52,12 @@ class Telling:
 
     def tell(self, now: Nanos) -> list[Key]:
         """What the peer lacks."""
-        lacking = [key for key in self._keys if key.generation not in self._has]
+        lacking = self._lacking()
         self.again_at = Nanos(now + KEY_RETRY_NS) if lacking else None
         return [_key(key) for key in lacking]
+
+    def _lacking(self) -> list[OwnKey]:
+        return [key for key in self._keys if key.is_told and key.generation not in self._has]
 
 
 def _key(key: OwnKey) -> Key:
