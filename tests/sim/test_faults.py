@@ -11,8 +11,15 @@ from unisono.base.ids import MS, SECOND, NodeId
 from unisono.base.marks import Mark
 from unisono.services import Engine
 from unisono.sim import trace
+from unisono.sim.armour import Armour
 from unisono.sim.attrition import LIES
-from unisono.sim.checkers import BoundedQueues, Liveness, group_checkers, ring_checkers
+from unisono.sim.checkers import (
+    BoundedQueues,
+    Liveness,
+    group_checkers,
+    ring_checkers,
+    secure_checkers,
+)
 from unisono.sim.clients import ClientDesk, engine_settings
 from unisono.sim.cluster import Cluster, ring_settings
 from unisono.sim.faults import _VERBS, HAZARDS, Fault, Storm, apply, is_byzantine, plan_faults
@@ -20,6 +27,8 @@ from unisono.sim.forgery import forge
 from unisono.sim.hazard import Maker
 from unisono.sim.network import Inlet, NetworkOptions
 from unisono.sim.node import SYNC
+from unisono.sim.secure_cluster import SecureCluster
+from unisono.sim.siege import SIEGE
 from unisono.sim.storms import load_storms
 from unisono.sim.workload import CLIENT_VERBS, ClientAction, plan_clients, plan_messages
 
@@ -34,6 +43,21 @@ def build(*nodes: NodeId, honest: bool = True) -> Cluster:
         settings=ring_settings(200),
         options=QUIET,
         checkers=ring_checkers() if honest else [Liveness(), BoundedQueues()],
+    )
+    for node in cluster.nodes:
+        cluster.start(node)
+    assert cluster.run_until_together(2 * SECOND)
+    return cluster
+
+
+def build_secure() -> Cluster:
+    cluster = SecureCluster(
+        (ONE, TWO, THREE, FOUR),
+        seed="faults",
+        settings=ring_settings(200),
+        options=QUIET,
+        checkers=ring_checkers() + secure_checkers(),
+        armour=Armour(links=2),
     )
     for node in cluster.nodes:
         cluster.start(node)
@@ -440,13 +464,16 @@ def test_hazard_when_drawn_then_is_plain_data_that_can_be_done(maker: Maker) -> 
         faults = maker(Random(seed), STORM, 7)
         assert min(fault.time for fault in faults) == 7
         for fault in faults:
-            assert fault.verb in _VERBS
+            assert fault.verb in _VERBS or callable(getattr(SecureCluster, fault.verb))
             assert is_plain(fault.arguments), fault
 
 
 @pytest.mark.parametrize("name", HAZARDS)
 def test_hazard_when_it_is_over_then_all_is_well_again(name: str) -> None:
-    cluster = build(ONE, TWO, THREE, FOUR, honest=name not in LIES)
+    if name in SIEGE:
+        cluster = build_secure()
+    else:
+        cluster = build(ONE, TWO, THREE, FOUR, honest=name not in LIES)
     begin = cluster.now
     for fault in HAZARDS[name](Random(3), STORM, 0):
         if fault.time < SECOND:
@@ -494,7 +521,15 @@ def test_is_byzantine_when_somebody_lies_then_says_so() -> None:
     honest = [kind for kind in load_storms() if kind.name != "byzantine"]
     for kind in honest:
         for name, _ in kind.hazards:
-            assert not is_byzantine(HAZARDS[name](Random(1), STORM, 0)), (kind.name, name)
+            faults = HAZARDS[name](Random(1), STORM, 0)
+            assert not is_byzantine(faults, is_secure=kind.stack == "secure"), (kind.name, name)
+
+
+def test_is_byzantine_when_the_ring_is_secure_then_only_with_keys_or_a_lost_store() -> None:
+    for verb in ("echo", "tamper", "forge", "corrupt", "replay", "redirect"):
+        assert not is_byzantine([Fault(0, verb)], is_secure=True)
+    for verb in ("twin", "start_anyway"):
+        assert is_byzantine([Fault(0, verb)], is_secure=True)
 
 
 def test_plan_messages_when_a_kind_is_given_then_keeps_to_its_bounds() -> None:

@@ -131,7 +131,7 @@ LEGAL: list[tuple[str, Checker, Sequence[Record | Fact]]] = [
             given(1, TEXT),
             taken(2, TEXT, SEAL),
             taken(2, TEXT, SEAL, life=2),
-            RolledBack(0, p(2, 2)),
+            RolledBack(0, p(2, 2), noticed=True),
             taken(2, TEXT, SEAL, life=2),
         ],
     ),

@@ -31,6 +31,8 @@ WITHHELD_NS_MAX: Final = 15 * SECOND
 QUICK_NS: Final = 200_000
 """It is as near to a victim as the peers are, and may be nearer."""
 FORGERIES: Final = ("noise", "magic", "flip", "cut", "piece", "claim", "handshake")
+_TYPES: Final = {int(kind): kind for kind in PacketType}
+_HANDSHAKES: Final = frozenset({PacketType.HELLO, PacketType.ANSWER, PacketType.COOKIE})
 _LEAD: Final = HEADER_BYTES + PIECE_HEADER_BYTES
 _PIECES: Final = int(Flag.PIECE | Flag.SEALED_PIECE)
 
@@ -47,12 +49,12 @@ class Intruder:
         self._redirects = 0.0
         self._spoils = 0.0
         self._withholds = 0.0
+        # Handshakes are few, and all the more worth to be kept: it knows them from the beginning.
+        cluster.fabric.listeners.append(self._hear)
 
     def listen(self) -> None:
-        """Remember what is sent from now on."""
-        if not self._listens:
-            self._listens = True
-            self._cluster.fabric.listeners.append(self._hear)
+        """Remember all that is sent from now on."""
+        self._listens = True
 
     def rest(self) -> None:
         """Do nothing more; what it has heard it keeps."""
@@ -88,8 +90,8 @@ class Intruder:
             self._cluster.nodes[target].arrive_from(packet, origin)
 
     def _hear(self, source: NodeId, target: NodeId, link: int, packet: bytes) -> None:
-        kind = packet_type(packet)
-        if not isinstance(kind, PacketType):
+        kind = _TYPES.get(packet[1] & 0x0F)
+        if kind is None or not (self._listens or kind in _HANDSHAKES):
             return
         heard = self._heard.get(kind)
         if heard is None:

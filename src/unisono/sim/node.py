@@ -222,6 +222,11 @@ class SimulatedNode:
         """The representative of the ring installed last, 0 before the first."""
         return self._current.rep
 
+    @property
+    def more_parts(self) -> dict[str, object]:
+        """Machines besides ring and services, by name."""
+        return {}
+
     def is_involved_with(self, node: NodeId) -> bool:
         """Whether the daemon is on a ring that `node` made, forms one, or may have read of one."""
         if self.totem is None:

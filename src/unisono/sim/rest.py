@@ -10,17 +10,22 @@ from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Final
 
 from unisono.base.ids import MS
+from unisono.base.marks import Mark
 from unisono.sim import trace
 from unisono.sim.cluster import Cluster
 from unisono.sim.node import SimulatedNode
+from unisono.sim.notary import Notary
 
 WARM_ROTATIONS: Final = 10
 """Rotations to deliver, release and find out that all is quiet, besides those of the settings."""
 HOLDS_MEASURED: Final = 4
 REST_FIRST_NS: Final = 50 * MS
 """How long a token rests among Unisono members at least, unless it would be missed elsewhere."""
-_FOREIGN: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType)
-"""What leads out of a machine into the program."""
+BLOCK: Final = 100
+TRANSPORT_BLOCK: Final = Mark.SEND_FAILED // BLOCK
+"""Marks are numbered in blocks of a hundred, see base.marks."""
+_FOREIGN: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, Notary)
+"""What leads out of a machine into the program, or to who looks over its shoulder."""
 
 
 def rest(cluster: Cluster) -> None:
@@ -59,11 +64,18 @@ def rest(cluster: Cluster) -> None:
 
 
 def _marks(cluster: Cluster) -> int:
-    return sum(cluster.world.marks.values())
+    """Of ring and services: the transport below has times of its own, such as those of its keys."""
+    marks = cluster.world.marks.items()
+    return sum(count for mark, count in marks if mark // BLOCK != TRANSPORT_BLOCK)
 
 
 def _weigh(cluster: Cluster, machine: SimulatedNode, groups: int, clients: int) -> None:
-    parts = {"ring": machine.totem, "services": machine.group, "clients' requests": machine.waiting}
+    parts = {
+        "ring": machine.totem,
+        "services": machine.group,
+        "clients' requests": machine.waiting,
+        **machine.more_parts,
+    }
     for part, root in parts.items():
         objects, payload = weight(root)
         cluster.trace.tell(

@@ -210,6 +210,11 @@ class SecureNode(SimulatedNode):
         """The interface of the link takes UDP payloads of this size at most from now on."""
         self.ask(PathLimit(link, size))
 
+    @property
+    def more_parts(self) -> dict[str, object]:
+        """The machine below the ring."""
+        return {"secure transport": self.secure}
+
     # -- pauses and snapshots ---------------------------------------------------------------------
 
     def pause(self, *, clock_too: bool = False) -> None:
@@ -238,7 +243,7 @@ class SecureNode(SimulatedNode):
         self.secure, self._context = self._copy(self._image)
         if self._notary is not None:
             self._notary.forget()
-        self.world.trace.tell(trace.RolledBack(self._now, self.who))
+        self.world.trace.tell(trace.RolledBack(self._now, self.who, noticed))
         if noticed:
             self.ask(Paused())
         self._clock_changed()

@@ -9,7 +9,7 @@ Keeps:       whoever has no key may replay, forge, flood and drop handshakes: no
 from random import Random
 from typing import Final
 
-from unisono.base.ids import MS, SECOND
+from unisono.base.ids import MS
 from unisono.base.limits import SECURE_ROOM_BYTES_MIN
 from unisono.sim.hazard import Fault, Maker, Storm, duration, spread, two
 from unisono.sim.intruder import FORGERIES
@@ -135,8 +135,8 @@ def _rotation(random: Random, storm: Storm, begin: int) -> list[Fault]:
     faults = []
     for keys in steps[: random.randint(1, len(steps))]:
         pause = duration(random, storm, 2.0)
-        for node in storm.nodes:
-            late = random.randrange(pause)
+        for place, node in enumerate(storm.nodes):
+            late = random.randrange(pause) if place else 0
             faults.append(Fault(begin + late, "rekey", (node, *keys, True)))
         begin += pause
     return faults
@@ -290,10 +290,7 @@ def _flood(random: Random, storm: Storm, begin: int) -> list[Fault]:
     """Recorded HELLOs by the hundred, so that cookies are asked of everybody."""
     pause = int(MS * spread(random, 0.2, 10))
     count = min(2_000, duration(random, storm, LONG) // pause)
-    return [
-        Fault(max(0, begin - SECOND), "eavesdrop"),
-        Fault(begin, "flood", (random.choice(storm.nodes), count, pause)),
-    ]
+    return [Fault(begin, "flood", (random.choice(storm.nodes), count, pause))]
 
 
 def _hints(random: Random, storm: Storm, begin: int) -> list[Fault]:

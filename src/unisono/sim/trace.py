@@ -473,6 +473,8 @@ class RolledBack(NamedTuple):
 
     time: int
     who: Process
+    noticed: bool
+    """Whether the process knows of it."""
 
 
 Fact: TypeAlias = (

@@ -12,9 +12,19 @@ from unisono.base.limits import RTR_ENTRIES_MAX, STORED_MESSAGES_MAX
 from unisono.sim.checkers.checker import Checker
 from unisono.sim.trace import TokenPassed, Weighed
 
-OBJECTS_BASE: Final = {"ring": 250, "services": 1_000, "clients' requests": 10}
+OBJECTS_BASE: Final = {
+    "ring": 250,
+    "services": 1_000,
+    "clients' requests": 10,
+    "secure transport": 100,
+}
 """Objects that an idle part needs at most in a cluster of nobody: about twice what it needs."""
 OBJECTS_PER_NODE: Final = 20
+SECURE: Final = "secure transport"
+SECURE_OBJECTS_PER_NODE: Final = 400
+"""Sessions, keys, links with their pings on the way, and frames of which a piece is missing."""
+SECURE_PAYLOAD: Final = 70_000
+"""A large frame of each peer of which a piece is missing: it may still come."""
 OBJECTS_PER_GROUP: Final = 1_500
 OBJECTS_PER_CLIENT: Final = 280
 PAYLOAD_BASE: Final = 4_096
@@ -50,7 +60,10 @@ class BoundedMemory(Checker):
         """Compare with what a cluster of that size needs."""
         objects = OBJECTS_BASE[fact.part] + OBJECTS_PER_NODE * fact.nodes
         payload = PAYLOAD_BASE + PAYLOAD_PER_NODE * fact.nodes
-        if fact.part != "ring":
+        if fact.part == SECURE:
+            objects += SECURE_OBJECTS_PER_NODE * fact.nodes
+            payload += SECURE_PAYLOAD * fact.nodes
+        elif fact.part != "ring":
             objects += OBJECTS_PER_GROUP * fact.groups + OBJECTS_PER_CLIENT * fact.clients
             payload += PAYLOAD_PER_GROUP * fact.groups + PAYLOAD_PER_CLIENT * fact.clients
         if fact.objects > objects or fact.payload > payload:

@@ -2,7 +2,8 @@
 
 Counterpart: RFC 6479, IPsec anti-replay; knet's defragmentation window, which replays get past.
 Keeps:       who was rolled back has forgotten what it accepted: it begins anew. What was sealed
-             before a daemon started is not for it: its keys begin behind that.
+             before a daemon started is not for it: its keys begin behind that. A sender that was
+             rolled back without noticing it cannot know what it had sealed before.
 """
 
 from hashlib import blake2b
@@ -22,6 +23,7 @@ class SingleAcceptance(Checker):
         self._seals: dict[Process, set[bytes]] = {}
         self._made: dict[bytes, int] = {}
         self._born: dict[Process, int] = {}
+        self._undone: set[NodeId] = set()
         self._sent: dict[tuple[NodeId, bytes], int] = {}
         self._taken: dict[tuple[Process, NodeId, bytes], int] = {}
 
@@ -40,6 +42,8 @@ class SingleAcceptance(Checker):
 
     def on_rolled_back(self, fact: RolledBack) -> None:
         """It does not know what it has accepted."""
+        if not fact.noticed:
+            self._undone.add(fact.who.node)
         self._seals.pop(fact.who, None)
         for key in [key for key in self._taken if key[0] == fact.who]:
             del self._taken[key]
@@ -54,7 +58,7 @@ class SingleAcceptance(Checker):
                 )
             seals.add(fact.seal)
             made = self._made.get(fact.seal, fact.time)
-            if made < self._born.get(fact.who, 0):
+            if made < self._born.get(fact.who, 0) and fact.origin not in self._undone:
                 raise self.fail(
                     fact.time,
                     f"{fact.who} accepts a frame of {fact.origin} that was sealed at {made} ns,"
