@@ -17,6 +17,8 @@ from unisono.sim import trace
 SECRET_BYTES: Final = 32
 """Entropy of this size becomes a key: nonces, numbers and salts are shorter."""
 
+PROBE_BYTES: Final = 16
+
 
 class Notary:
     """Of one process."""
@@ -65,11 +67,13 @@ class Notary:
         opened, too.
         """
         seals = [seal for seal, content in self.opened if content.endswith(frame)]
-        if not seals:
+        fresh = [seal for seal in seals if seal not in self._named]
+        if not fresh and any(_is_part(content, frame) for _, content in self.opened):
             return b""
-        seal = next((each for each in seals if each not in self._named), seals[0])
-        self._named.add(seal)
-        return seal
+        for seal in (fresh or seals)[:1]:
+            self._named.add(seal)
+            return seal
+        return b""
 
     def forget(self) -> None:
         """What was accepted may be accepted again: the machine was rolled back."""
@@ -97,3 +101,8 @@ class _Noted:
         content = self._aead.decrypt(nonce, data, associated_data)
         self._notary.opened.append((self._key + nonce, content))
         return content
+
+
+def _is_part(content: bytes, frame: bytes) -> bool:
+    """Whether it looks like one piece of the frame, sealed by itself."""
+    return len(content) < len(frame) and content[-PROBE_BYTES:] in frame
