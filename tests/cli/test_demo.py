@@ -13,6 +13,11 @@ pytestmark = pytest.mark.timeout(150)
 STOP_SECONDS_MAX = 30.0
 
 
+def _hear_interrupts() -> None:
+    """A shell starts what runs in its background with SIGINT ignored, and that is inherited."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def _demo(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-m", "unisono.cli.main", "demo", *arguments],
@@ -20,6 +25,7 @@ def _demo(folder: Path, *arguments: str | Path) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=_hear_interrupts,  # noqa: PLW1509  these tests have no threads
     )
 
 
