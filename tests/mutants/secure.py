@@ -7,6 +7,7 @@ from unisono.crypto.noise import Handshake
 from unisono.crypto.replay import Window
 from unisono.crypto.sender_keys import OwnKey, PeerKeys
 from unisono.secure.frames import FrameSealer
+from unisono.secure.handshakes import Handshakes
 from unisono.secure.links import Links
 from unisono.secure.peer import Peer
 from unisono.secure.session import Session
@@ -40,9 +41,9 @@ SECURE: Final = (
     Mutant(
         "one-ephemeral-key",
         "Every HELLO of a daemon's life is made with the same ephemeral key.",
-        Peer,
-        "_begin",
-        "context.entropy(32)",
+        Handshakes,
+        "begin",
+        "context.entropy(_EPHEMERAL_BYTES)",
         "context.boot * 2",
     ),
     Mutant(
@@ -113,9 +114,10 @@ SECURE: Final = (
         "unconfirmed-session-is-used",
         "Who answers a HELLO takes the new session up at once, though the HELLO may be a replay.",
         Peer,
-        "_answer",
-        "context.sessions[index] = self.node, session",
-        "context.sessions[index] = self.node, session; self._adopt(session, now)",
+        "on_hello",
+        "self.packets.append((Reach.BACK, answer))",
+        "self.packets.append((Reach.BACK, answer)); "
+        "self._adopt(next(reversed(self._handshakes._pending.values())).session, now)",
     ),
     Mutant(
         "key-told-once",

@@ -1,4 +1,4 @@
-"""Peer: the sessions with one other node, from the first HELLO to the renewal two minutes later.
+"""Peer: the sessions with one other node, from the first greeting to the renewal two minutes later.
 
 Speaks:      `on_hello`, `on_answer`, `on_cookie`, `on_pair`; packets for the peer in `packets`,
              what is noteworthy in `news`.
@@ -8,7 +8,6 @@ Keeps:       a session that works is replaced by a confirmed one only; a handsha
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -16,12 +15,11 @@ from unisono.base.errors import WireError
 from unisono.base.group import Marked
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
 from unisono.base.marks import Mark
-from unisono.crypto.cookies import COOKIE_LIFETIME_NS, first_mac, open_cookie, second_mac
 from unisono.crypto.keys import ClusterKeys
-from unisono.crypto.noise import Handshake
 from unisono.crypto.sender_keys import OwnKey, PeerKeys
 from unisono.secure.context import Context
 from unisono.secure.events import Adopted
+from unisono.secure.handshakes import Handshakes
 from unisono.secure.session import (
     SALT_BYTES,
     SESSION_LINGER_NS,
@@ -30,28 +28,13 @@ from unisono.secure.session import (
     Session,
 )
 from unisono.secure.telling import Telling
-from unisono.wire.ust.handshake import (
-    Answer,
-    Cookie,
-    Hello,
-    KeyGrant,
-    Payload,
-    decode_payload,
-    encode_answer,
-    encode_hello,
-    encode_payload,
-)
-from unisono.wire.ust.header import Header, PacketType
+from unisono.wire.ust.handshake import Answer, Cookie, Hello, Payload
 from unisono.wire.ust.records import Key, KeyAck, Record
 
 HELLO_RETRY_NS_MIN: Final = 100 * MS
 HELLO_RETRY_NS_MAX: Final = SECOND
-OWN_HELLO_NS: Final = SECOND
-"""For so long the lower node id stands by its own HELLO when both have sent one."""
 SILENCE_NS: Final = 3 * SECOND
 """A peer that was not heard for so long is greeted anew."""
-PENDING_MAX: Final = 4
-"""Handshakes with one peer that wait for their confirmation."""
 ALIVE_NS: Final = 300 * MS
 """A peer that was heard within this time has not been started anew meanwhile."""
 TWICE_NS: Final = 60 * SECOND
@@ -67,27 +50,6 @@ class Reach(Enum):
     BACK = "back"
     """The one over which the packet came that it answers."""
     BEST = "best"
-
-
-@dataclass(slots=True)
-class Greeting:
-    """A HELLO on its way, and the handshake that waits for its answer."""
-
-    handshake: Handshake
-    keys: ClusterKeys
-    index: int
-    mac1: bytes
-    begun: Nanos
-
-
-@dataclass(slots=True)
-class Pending:
-    """A HELLO that was answered and not yet confirmed."""
-
-    noise: bytes
-    answer: bytes
-    """Said again when the same HELLO comes over another link."""
-    session: Session
 
 
 class Peer:
@@ -107,10 +69,7 @@ class Peer:
         """Which life of the peer's daemon the current session is with."""
         self._context = context
         self._former: Session | None = None
-        self._pending: dict[int, Pending] = {}
-        """By our number for the session: a replayed HELLO fills one place only."""
-        self._greeting: Greeting | None = None
-        self._cookie: tuple[bytes, Nanos] | None = None
+        self._handshakes = Handshakes(context, node)
         self._retry_ns = HELLO_RETRY_NS_MIN
         self._greet_at: Nanos | None = now
         self._renew_at: Nanos | None = None
@@ -193,39 +152,9 @@ class Peer:
 
     def on_hello(self, hello: Hello, keys: ClusterKeys, own: OwnKey, now: Nanos) -> None:
         """A HELLO whose MACs were checked: answer, unless ours has precedence. WireError."""
-        greeting = self._greeting
-        # A peer that was down while keys changed may not have the one that ours was made with.
-        is_common = keys.kid == self._context.ring.active.kid
-        if greeting is not None and is_common and self._context.me < self.node:
-            if now - greeting.begun < OWN_HELLO_NS:
-                return
-        for pending in self._pending.values():
-            if pending.noise == hello.noise:
-                self.packets.append((Reach.BACK, pending.answer))
-                return
-        self._answer(hello, keys, own, now)
-        if greeting is not None:
-            self._greeting = None
-
-    def _answer(self, hello: Hello, keys: ClusterKeys, own: OwnKey, now: Nanos) -> None:
-        context = self._context
-        handshake = self._handshake(keys, initiator=False)
-        peer, grant = decode_payload(handshake.read(hello.noise))
-        if grant is not None:
-            raise WireError("HELLO with a key")
-        index = context.new_index()
-        payload = encode_payload(
-            self._payload(index), KeyGrant(own.generation, own.secret, own.next_counter)
-        )
-        noise = handshake.write(context.entropy(32), payload)
-        session = Session(context.me, context.cipher, index, peer, handshake.split(), keys.kid, now)
-        if len(self._pending) >= PENDING_MAX:
-            self._forget(self._pending.pop(next(iter(self._pending))).session)
-        header = self._header(PacketType.ANSWER, keys)
-        answer, _ = self._finished(encode_answer(header, self.node, peer.session, noise), keys, now)
-        self._pending[index] = Pending(hello.noise, answer, session)
-        context.sessions[index] = self.node, session
-        self.packets.append((Reach.BACK, answer))
+        answer = self._handshakes.respond(hello, keys, own, now)
+        if answer is not None:
+            self.packets.append((Reach.BACK, answer))
 
     def _is_second_life(self, peer: Payload, now: Nanos) -> bool:
         """Whether another daemon has this node id: of two, the one that is there stays."""
@@ -240,27 +169,10 @@ class Peer:
 
     def on_answer(self, answer: Answer, now: Nanos) -> None:
         """An ANSWER whose first MAC was checked; WireError unless it answers our HELLO."""
-        greeting = self._greeting
-        if greeting is None or answer.session != greeting.index:
-            raise WireError("ANSWER to nothing that was asked")
-        # A forged answer must not spoil the handshake for the genuine one.
-        handshake = greeting.handshake.copy()
-        peer, grant = decode_payload(handshake.read(answer.noise))
-        if grant is None:
-            raise WireError("ANSWER without a key")
-        if self._is_second_life(peer, now):
+        session, grant = self._handshakes.read(answer, now)
+        if self._is_second_life(session.peer, now):
             raise WireError(f"node id {self.node} is in use by another life")
-        self._greeting = None
-        session = Session(
-            self._context.me,
-            self._context.cipher,
-            greeting.index,
-            peer,
-            handshake.split(),
-            greeting.keys.kid,
-            now,
-        )
-        self._context.sessions[greeting.index] = self.node, session
+        self._handshakes.accept(session)
         self._adopt(session, now)
         self.keys.learn(grant.generation, grant.key, grant.next_counter)
         self.packets.append((Reach.BEST, self.seal(session, [KeyAck(grant.generation)])))
@@ -268,11 +180,7 @@ class Peer:
 
     def on_cookie(self, cookie: Cookie, now: Nanos) -> None:
         """The peer is under load: show its cookie with the next HELLO. WireError."""
-        greeting = self._greeting
-        if greeting is None:
-            raise WireError("COOKIE for nothing that was asked")
-        opened = open_cookie(greeting.keys, cookie, greeting.mac1)
-        self._cookie = opened, Nanos(now + COOKIE_LIFETIME_NS)
+        self._handshakes.on_cookie(cookie, now)
 
     def heard(self, now: Nanos) -> None:
         """Something of the peer opened: its present session is good."""
@@ -286,10 +194,10 @@ class Peer:
 
         None when they are not to be believed: another daemon of this node id is there.
         """
-        if session.index in self._pending:
+        if self._handshakes.is_pending(session):
             if self._is_second_life(session.peer, now):
                 return None
-            del self._pending[session.index]
+            self._handshakes.confirm(session)
             self._adopt(session, now)
             self._tell_keys(now)
         self.heard(now)
@@ -321,42 +229,9 @@ class Peer:
         self._retry_ns = min(2 * self._retry_ns, HELLO_RETRY_NS_MAX)
 
     def _begin(self, now: Nanos) -> None:
-        context = self._context
-        keys = context.ring.active
-        handshake = self._handshake(keys, initiator=True)
-        index = context.new_index()
-        noise = handshake.write(context.entropy(32), encode_payload(self._payload(index)))
-        packet = encode_hello(self._header(PacketType.HELLO, keys), self.node, noise)
-        packet, mac1 = self._finished(packet, keys, now)
-        self.packets.append((Reach.EVERY, packet))
-        self._greeting = Greeting(handshake, keys, index, mac1, now)
+        self.packets.append((Reach.EVERY, self._handshakes.begin(now)))
         if self._greet_at is None:
             self._greet_at = Nanos(now + self._retry_ns)
-
-    def _handshake(self, keys: ClusterKeys, *, initiator: bool) -> Handshake:
-        context = self._context
-        ends = (context.me, self.node) if initiator else (self.node, context.me)
-        return Handshake(
-            initiator=initiator,
-            psk=keys.psk,
-            prologue=context.prologue(keys, *ends),
-            static_keys=context.static_keys.get(self.node),
-        )
-
-    def _payload(self, index: int) -> Payload:
-        return Payload(self._context.boot, index, 0, self._context.config_version, 0)
-
-    def _header(self, kind: PacketType, keys: ClusterKeys) -> Header:
-        return Header(kind, 0, int.from_bytes(keys.kid, "big"), self._context.me, 0, 0)
-
-    def _finished(self, packet: bytes, keys: ClusterKeys, now: Nanos) -> tuple[bytes, bytes]:
-        """A handshake packet with its MACs; and the first of them."""
-        cookie = self._cookie
-        if cookie is not None and cookie[1] <= now:
-            cookie = self._cookie = None
-        mac1 = first_mac(keys, packet)
-        packet += mac1
-        return packet + second_mac(cookie[0] if cookie else None, packet), mac1
 
     def _adopt(self, session: Session, now: Nanos) -> None:
         """A confirmed session takes over."""
@@ -366,10 +241,8 @@ class Peer:
             self.boot = session.peer.boot
             self._forget_life()
         self.keys.trust_anew()
-        for index, pending in list(self._pending.items()):
-            if pending.session.born <= session.born:  # a late confirmation must not bring it back
-                del self._pending[index]
-                self._forget(pending.session)
+        # A late confirmation must not bring an older one back.
+        self._handshakes.drop(lambda pending: pending.born <= session.born)
         if self._former is not None:
             self._forget(self._former)
         self._former = self.current
@@ -391,10 +264,7 @@ class Peer:
         if self.current is not None:
             self._forget(self.current)
             self.current = None
-        for index, pending in list(self._pending.items()):
-            if pending.session.peer.boot != self.boot:
-                del self._pending[index]
-                self._forget(pending.session)
+        self._handshakes.drop(lambda pending: pending.peer.boot != self.boot)
 
     def _tell_keys(self, now: Nanos) -> None:
         if self.current is None:
