@@ -5,6 +5,7 @@ from random import Random
 
 from unisono.base.group import Buffer
 from unisono.base.ids import MS, Nanos, NodeId
+from unisono.base.run import Run
 from unisono.crypto.sender_keys import CIPHERS, OwnKey, PeerKeys
 from unisono.secure.frames import FrameOpener, FrameSealer
 from unisono.wire.ust.header import HEADER_BYTES, Flag, decode_header
@@ -15,6 +16,14 @@ READER = NodeId(99)
 LINGER_NS = 10_000 * MS
 ROOM = 1_472
 LEAD_BYTES = HEADER_BYTES + PIECE_HEADER_BYTES
+
+
+def joined(packets: Sequence[Buffer]) -> Sequence[Buffer]:
+    """The packets of one read as the kernel gives them: together when their sizes allow it."""
+    sizes = [len(packet) for packet in packets]
+    if len(sizes) > 1 and len({*sizes[:-1]}) == 1 and 0 < sizes[-1] <= sizes[0]:
+        return Run(b"".join(packets), sizes[0])
+    return packets
 
 
 class Line:
@@ -40,11 +49,11 @@ class Line:
 
     def seal(self, frame: Buffer, room: int = ROOM) -> list[bytes]:
         """The packets of a frame."""
-        return self.sealer.seal(self.own, frame, room, self.now)
+        return list(self.sealer.seal(self.own, frame, room, self.now))
 
     def open(self, *packets: Buffer) -> list[Buffer]:
         """All in one read."""
-        return self.opener.open(packets, self.now)
+        return self.opener.open(joined(packets), self.now)
 
     def open_singly(self, packets: Sequence[Buffer]) -> list[Buffer]:
         """Each in a read of its own."""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
 
+from tests.secure.line import joined
 from unisono.base.group import Buffer, Marked, SendAll, SendTo
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
 from unisono.base.marks import Mark
@@ -113,7 +114,8 @@ class Wires:
     def hand(self, number: int, packets: Sequence[Buffer], node: int | None, link: int = 0) -> None:
         """Packets arrive at machine `number` from the address of `node`."""
         who = None if node is None else NodeId(node)
-        self.machines[number].receive(packets, f"10.0.{link}.{node}:5405", who, link, self.now)
+        source = f"10.0.{link}.{node}:5405"
+        self.machines[number].receive(joined(packets), source, who, link, self.now)
         self._carry_out(number)
 
     def run(self, milliseconds: int) -> None:

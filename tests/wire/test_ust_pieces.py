@@ -7,19 +7,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unisono.base.errors import WireError
+from unisono.base.run import Run
 from unisono.wire.ust.pieces import (
     PIECE_HEADER_BYTES,
     PIECES_MAX,
     count_run,
     decode_piece,
     encode_pieces,
+    join_pieces,
 )
 
 LEAD = b"lead"
 
 
 def cut(size: int, room: int, frame: int = 5, lead: bytes = LEAD) -> list[bytes]:
-    return encode_pieces(frame, bytes(n % 251 for n in range(size)), room, lead)
+    return list(encode_pieces(frame, bytes(n % 251 for n in range(size)), room, lead))
 
 
 def run_from(packets: list[bytes], at: int) -> int:
@@ -44,6 +46,30 @@ def test_last_piece_when_the_others_cannot_have_one_size_then_wire_error(size: i
     head = packets[2][len(LEAD) : len(LEAD) + PIECE_HEADER_BYTES]
     with pytest.raises(WireError):
         decode_piece(head + bytes(size))
+
+
+@given(size=st.integers(1, 6_000), room=st.integers(64, 1_500))
+def test_join_when_a_run_is_all_pieces_of_a_frame_then_its_body(size: int, room: int) -> None:
+    body = bytes(n % 251 for n in range(size))
+    assert join_pieces(encode_pieces(5, body, room, LEAD), len(LEAD)) == body
+
+
+@given(st.data())
+def test_join_when_a_run_is_anything_else_then_nothing(data: st.DataObject) -> None:
+    packets = cut(4_000, 200)
+    start = data.draw(st.integers(0, len(packets) - 1))
+    end = data.draw(st.integers(start + 1, len(packets)))
+    row = packets[start:end]
+    if data.draw(st.booleans()) or row == packets:
+        at = data.draw(st.integers(0, len(row) - 1))
+        row = row[:at] + data.draw(st.sampled_from([[], packets[:1] * 2])) + row[at + 1 :]
+    if row and row != packets:
+        assert join_pieces(Run(b"".join(row), 200), len(LEAD)) is None
+
+
+@given(st.binary(min_size=1, max_size=400), st.integers(1, 400))
+def test_join_when_a_run_is_noise_then_nothing_is_raised(noise: bytes, step: int) -> None:
+    join_pieces(Run(noise, step), 24)
 
 
 @given(st.data())

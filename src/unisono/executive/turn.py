@@ -8,7 +8,7 @@ Keeps:       each drained list is followed to its end, and what comes of it too,
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from unisono.base.clients import (
@@ -123,7 +123,7 @@ class Turn:
 
     # -- what happens to the node ------------------------------------------------------------------
 
-    def received(self, datagrams: list[Buffer], source: NodeId | None) -> None:
+    def received(self, datagrams: Sequence[Buffer], source: NodeId | None) -> None:
         """The datagrams of one read."""
         if self._stopped:
             return

@@ -52,6 +52,9 @@ class Assembly:
         self.repeated = 0
         """Pieces that had come before."""
 
+    def __len__(self) -> int:
+        return len(self._partials)
+
     def add(
         self, key: Key, header: Header, piece: Piece, bodies: Iterable[Buffer], now: Nanos
     ) -> bytes | None:

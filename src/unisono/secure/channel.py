@@ -10,6 +10,7 @@ from typing import Final
 from unisono.base.group import Buffer, Marked
 from unisono.base.ids import MS, Nanos, NodeId
 from unisono.base.marks import Mark
+from unisono.base.run import Run
 from unisono.secure.context import Context
 from unisono.secure.events import Adopted, Effect, KeyTold, PeerGone, Transmit
 from unisono.secure.frames import FrameOpener
@@ -91,6 +92,13 @@ class Channel:
             self._asked_at = now
             self.tell(NeedKey(unknown))
         return end
+
+    def on_whole(self, run: Run, link: int, now: Nanos) -> bytes | None:
+        """The frame, if these packets are its pieces and no others; else nothing happened."""
+        frame = self.opener.open_whole(run, now)
+        if frame is not None:
+            self._heard(link, now)
+        return frame
 
     def take_forged(self) -> bool:
         """Whether frames were forged since the last call."""

@@ -4,6 +4,7 @@ Speaks:      requests for `Secure.submit`, effects from `Secure.drain`.
 Keeps:       a way is a node and a link; which address that is, the owner knows.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from unisono.base.event import event
@@ -73,7 +74,8 @@ class Transmit:
     """Send every packet, in order, over every way."""
 
     ways: tuple[Way, ...]
-    packets: list[bytes]
+    packets: Sequence[bytes]
+    """Several of one size as a Run."""
 
 
 @event

@@ -14,6 +14,7 @@ from typing import Final
 from unisono.base.errors import WireError
 from unisono.base.group import Buffer
 from unisono.base.ids import MS, SECOND, Nanos, NodeId
+from unisono.base.run import Run
 from unisono.crypto.sender_keys import OwnKey, PeerKeys
 from unisono.secure.assembly import Assembly, Key
 from unisono.secure.context import Entropy
@@ -31,6 +32,7 @@ from unisono.wire.ust.pieces import (
     count_run,
     decode_piece,
     encode_pieces,
+    join_pieces,
 )
 
 EACH_NS: Final = 60 * SECOND
@@ -59,8 +61,8 @@ class FrameSealer:
 
     def seal(
         self, own: OwnKey, frame: Buffer, room: int, now: Nanos, to: NodeId | None = None
-    ) -> list[bytes]:
-        """GROUP packets of at most `room` bytes; all but the last have one size. UsageError.
+    ) -> Sequence[bytes]:
+        """GROUP packets of at most `room` bytes; pieces of one frame as a Run. UsageError.
 
         With `to`, nobody but that node can open them.
         """
@@ -160,6 +162,11 @@ class FrameOpener:
 
     def open(self, batch: Sequence[Buffer], now: Nanos) -> list[Buffer]:
         """The new and authentic frames in these packets of the peer, in order; never raises."""
+        if isinstance(batch, Run):
+            whole = self.open_whole(batch, now)
+            if whole is not None:
+                return [whole]
+            batch = batch.cut()
         frames: list[Buffer] = []
         at = 0
         while at < len(batch):
@@ -168,6 +175,33 @@ class FrameOpener:
                 self._malformed += 1
                 at += 1
         return frames
+
+    def open_whole(self, run: Run, now: Nanos) -> bytes | None:
+        """The frame, if `run` is all its pieces in order and no other packet; never raises.
+
+        So one read brings it as a rule. None has changed nothing: look at each packet then.
+        """
+        keys = self._keys
+        try:
+            header = decode_header(run.data)
+        except WireError:
+            return None
+        if not header.flags & _PIECE or header.sender != keys.sender:
+            return None
+        if not keys.knows(header.key) or keys.has_seen(header):
+            return None
+        sealed = join_pieces(run, HEADER_BYTES)
+        if sealed is None:
+            return None
+        lead = run.data[:HEADER_BYTES]
+        opened = keys.unseal(header, lead, sealed)
+        if opened is None or not keys.accept(header, now):
+            return None
+        if self._claimed:
+            _, _, pieces, total, step, _ = piece = decode_piece(run[0][HEADER_BYTES:])
+            self._claimed.remove((lead, piece.frame, pieces, total, step))
+        self._frames += 1
+        return opened
 
     def open_run(self, batch: Sequence[Buffer], at: int, frames: list[Buffer], now: Nanos) -> int:
         """Add to `frames` what opens from `at` on; where that ends: at a packet of another type."""
@@ -216,15 +250,13 @@ class FrameOpener:
         """Pieces in a row, of a frame that was sealed as a whole; how many. WireError."""
         lead = bytes(batch[at][:HEADER_BYTES])
         piece = decode_piece(memoryview(batch[at])[HEADER_BYTES:])
-        frame, number, pieces, total, step, _ = piece
+        frame, _, pieces, total, step, _ = piece
         # A number that was opened before opens nothing, whether these are its true pieces or not.
         if self._keys.has_seen(header):
             count = count_run(batch, at, piece, HEADER_BYTES)
             self._replayed += count
             return count
-        # One read gives, as a rule, all pieces of one frame: the seal alone tells, once a batch.
-        hopeful = at == 0 and number == 0 and pieces <= len(batch)
-        count = pieces if hopeful else count_run(batch, at, piece, HEADER_BYTES)
+        count = count_run(batch, at, piece, HEADER_BYTES)
         bodies = [packet[_LEAD_BYTES:] for packet in batch[at : at + count]]
         opened = None
         if count == pieces:
@@ -233,9 +265,7 @@ class FrameOpener:
         if opened is not None:
             self._claimed.remove(key)
         else:
-            if hopeful:
-                count = count_run(batch, at, piece, HEADER_BYTES)
-            opened = self._add_claimed(key, header, piece, bodies[:count], now)
+            opened = self._add_claimed(key, header, piece, bodies, now)
         if opened is not None and self._keys.accept(header, now):
             frames.append(opened)
         return count

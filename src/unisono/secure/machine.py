@@ -12,6 +12,7 @@ from typing import Final
 from unisono.base.group import Buffer, Marked, SendAll, SendTo
 from unisono.base.ids import Nanos, NodeId
 from unisono.base.marks import Mark
+from unisono.base.run import Run
 from unisono.crypto.sender_keys import OwnKey
 from unisono.secure.channel import Channel
 from unisono.secure.complaints import Reason
@@ -130,6 +131,10 @@ class Secure:
         if not self._speaks:
             return
         origin = Origin(source, node, link)
+        if isinstance(batch, Run):
+            if self._on_whole(batch, origin, now):
+                return
+            batch = batch.cut()
         count = len(batch)
         at = 0
         while at < count:
@@ -212,7 +217,7 @@ class Secure:
 
     def _batches(
         self, own: OwnKey, frames: Sequence[bytes], room: int, to: NodeId | None, now: Nanos
-    ) -> Iterator[list[bytes]]:
+    ) -> Iterator[Sequence[bytes]]:
         """Packets that leave together: those of one large frame, or several small frames."""
         small: list[bytes] = []
         for frame in frames:
@@ -266,29 +271,57 @@ class Secure:
 
     # -- receiving ---------------------------------------------------------------------------------
 
-    def _on_group(self, batch: Sequence[Buffer], at: int, origin: Origin, now: Nanos) -> int:
-        """Frames from `at` on; where they end."""
+    def _channel_of(self, packet: Buffer, origin: Origin) -> Channel | None:
+        """That of the node at this address; where none is known, of the node that is named."""
         node = origin.node
         if node is None:
-            node = NodeId(int.from_bytes(batch[at][8:12], "big"))
-        channel = self._channels.get(node)
+            node = NodeId(int.from_bytes(packet[8:12], "big"))
+        return self._channels.get(node)
+
+    def _on_whole(self, run: Run, origin: Origin, now: Nanos) -> bool:
+        """Whether these packets were one frame; if not, nothing has happened."""
+        if not is_group(run.data):
+            return False
+        channel = self._channel_of(run.data, origin)
+        frame = None if channel is None else channel.on_whole(run, origin.link, now)
+        if channel is None or frame is None:
+            return False
+        self._arrived(channel.node, [frame])
+        self._care(channel, origin.link, now)
+        return True
+
+    def _on_group(self, batch: Sequence[Buffer], at: int, origin: Origin, now: Nanos) -> int:
+        """Frames from `at` on; where they end."""
+        channel = self._channel_of(batch[at], origin)
         if channel is None:
             self._reception.counters["stranger"] += 1
             return at + 1
         frames: list[Buffer] = []
         end = channel.on_frames(batch, at, frames, origin.link, now)
         if frames:
-            self._effects.append(Arrived(node, frames))
+            self._arrived(channel.node, frames)
         elif channel.take_forged():
             self._reception.complain(Reason.CORRUPT_OR_FORGED, origin, now)
             self._take_reception()
+        self._care(channel, origin.link, now)
+        return end
+
+    def _arrived(self, node: NodeId, frames: list[Buffer]) -> None:
+        """What one node sends in a row is handed on in one effect."""
+        last = self._effects[-1] if self._effects else None
+        if isinstance(last, Arrived) and last.node == node:
+            last.frames += frames
+        else:
+            self._effects.append(Arrived(node, frames))
+
+    def _care(self, channel: Channel, link: int, now: Nanos) -> None:
+        """After frames: what they left to say, and when the next deadline is."""
         if channel.needs_care(now):
             self._is_stale = True
-            self._after(channel, origin.link, now)
+            self._after(channel, link, now)
         due = channel.opener.deadline
         if due is not None and (self._deadline is None or due < self._deadline):
             self._deadline = due  # the rest is as it was
-        return end
 
     def _on_other(self, packet: Buffer, origin: Origin, now: Nanos) -> None:
         channel = self._reception.receive(packet, origin, now)

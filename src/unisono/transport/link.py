@@ -9,7 +9,7 @@ Never:       looks into a datagram (secure).
 
 import asyncio
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from unisono.base.group import Buffer, Marked
@@ -28,7 +28,6 @@ from unisono.linux.sockets import (
     enable_receive_offload,
     family_of,
     never_fragment,
-    received_segment_bytes,
     socket_address,
     udp_header_bytes,
     udp_room,
@@ -36,11 +35,13 @@ from unisono.linux.sockets import (
 from unisono.transport.bound import bind_ring_socket
 from unisono.transport.knock import Knocker
 from unisono.transport.port import Mark, TransportCounters
-from unisono.transport.reader import Sources, split_read
+from unisono.transport.reader import Sources, join_read
 from unisono.transport.sender import Sender
 
-Take: TypeAlias = Callable[[list[Buffer], str, NodeId | None, int], None]
-"""Takes the packets of one read, their source `address:port`, its node if any, and the link."""
+Read: TypeAlias = tuple[Sequence[Buffer], str, NodeId | None]
+"""The packets of one read, their source `address:port`, and its node if any."""
+Take: TypeAlias = Callable[[list[Read], int], None]
+"""Takes the reads of one wake-up, and the number of their link."""
 Hint: TypeAlias = Callable[[NodeId, int], None]
 """Hears that a node's port on a link is said to be closed."""
 Limit: TypeAlias = Callable[[int, int], None]
@@ -130,30 +131,31 @@ class Link:
 
     def _read(self) -> None:
         """Read what waits, within the bound, and hand it on."""
-        counters, known = self._counters, self._known
+        reads: list[Read] = []
+        recvmsg, counters, known = self._recvmsg, self._counters, self._known
         for _ in range(READS_PER_WAKE_UP_MAX):
             try:
-                data, ancillary, _, address = self._recvmsg(DATAGRAM_BYTES_MAX, GRO_ANCILLARY_BYTES)
+                data, ancillary, _, address = recvmsg(DATAGRAM_BYTES_MAX, GRO_ANCILLARY_BYTES)
             except BlockingIOError:
-                return
+                break
             except OSError as error:
                 self._on_error(error)
-                return
+                break
             if not data:
                 counters.knocks += 1
                 continue
             source, node = known.get(address) or self._identify(address)
-            packets = split_read(data, received_segment_bytes(ancillary) if ancillary else 0)
+            packets = join_read(data, ancillary)
             counters.reads += 1
             counters.received += len(packets)
             counters.bytes_received += len(data)
             if node is None:
                 counters.unlisted += 1
-            self._take(packets, source, node, self.number)
+            reads.append((packets, source, node))
+        if reads:
+            self._take(reads, self.number)
 
     def _on_error(self, error: OSError) -> None:
-        if self._socket.fileno() < 0:  # closed by what we handed on
-            return
         self._counters.receive_errors += 1
         number = error.errno or errno.EIO
         self._mark(Marked(MarkId.RECEIVE_FAILED, number, text=error.strerror or ""))

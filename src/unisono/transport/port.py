@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 from unisono.base.group import Buffer, Marked
 from unisono.base.ids import NodeId
 
-Receive: TypeAlias = Callable[[list[Buffer], NodeId | None], None]
+Receive: TypeAlias = Callable[[Sequence[Buffer], NodeId | None], None]
 """Takes the datagrams of one read, all from one node (None: not in the nodelist), in order."""
 Mark: TypeAlias = Callable[[Marked], None]
 """Takes what is noteworthy."""

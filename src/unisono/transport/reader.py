@@ -9,15 +9,17 @@ Keeps:       each read gives fresh memory, so that the ring may keep views of it
 import asyncio
 import errno
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
-from unisono.base.group import Buffer, Marked
+from unisono.base.group import Marked
 from unisono.base.ids import NodeId
 from unisono.base.limits import DATAGRAM_BYTES_MAX, DISCARD_READS_MAX, READS_PER_WAKE_UP_MAX
 from unisono.base.marks import Mark as MarkId
+from unisono.base.run import Run
 from unisono.linux.sockets import (
     GRO_ANCILLARY_BYTES,
+    Ancillary,
     enable_receive_offload,
     received_segment_bytes,
 )
@@ -120,7 +122,7 @@ class DatagramReader:
         if source is not None and source < 0:
             self._on_ignored(source, address)
             return True
-        datagrams = split_read(data, received_segment_bytes(ancillary) if ancillary else 0)
+        datagrams = join_read(data, ancillary)
         counters.received += len(datagrams)
         counters.bytes_received += len(data)
         receive(datagrams, source)
@@ -156,9 +158,7 @@ class DatagramReader:
             self.socket.close()
 
 
-def split_read(data: bytes, segment_bytes: int) -> list[Buffer]:
-    """The datagrams that one read joined, as views; the last may be shorter."""
-    if not 0 < segment_bytes < len(data):
-        return [data]
-    view = memoryview(data)
-    return [view[start : start + segment_bytes] for start in range(0, len(data), segment_bytes)]
+def join_read(data: bytes, ancillary: list[Ancillary]) -> Sequence[bytes]:
+    """The datagrams of one read: a Run of those that the kernel joined, else the only one."""
+    step = received_segment_bytes(ancillary) if ancillary else 0
+    return Run(data, step) if 0 < step < len(data) else [data]

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 from unisono.base.group import Marked
 from unisono.base.limits import GSO_BYTES_MAX, GSO_SEGMENTS_MAX
 from unisono.base.marks import Mark as MarkId
+from unisono.base.run import Run
 from unisono.linux.sockets import Ancillary, SocketAddress, segment_ancillary
 from unisono.transport.port import Mark, TransportCounters
 
@@ -28,25 +29,27 @@ TooLarge: TypeAlias = Callable[[int], bool]
 """Asked when a datagram of so many bytes was refused: is that more than the device takes?"""
 
 
-def split_runs(datagrams: Sequence[bytes]) -> list[Sequence[bytes]]:
-    """Cut into runs that may leave together: equal sizes, the last may be shorter; order kept."""
-    sizes = list(map(len, datagrams))
-    size, last = (sizes[0], sizes[-1]) if sizes else (0, 0)
-    unlike = len(sizes) - sizes.count(size)
-    if (
-        size
-        and (not unlike or (unlike == 1 and 0 < last < size))
-        and len(sizes) <= GSO_SEGMENTS_MAX
-        and sum(sizes) <= GSO_BYTES_MAX
-    ):  # as a frame in pieces is: all but the last alike
+def make_runs(datagrams: Sequence[bytes]) -> list[Run]:
+    """Runs that one system call takes each: equal sizes, the last may be shorter; order kept.
+
+    An empty datagram is left out.
+    """
+    if isinstance(datagrams, Run) and _is_sendable(datagrams):
         return [datagrams]
-    runs: list[Sequence[bytes]] = []
+    datagrams = list(datagrams)
+    runs: list[Run] = []
     start = 0
     while start < len(datagrams):
         end = _run_end(datagrams, start)
-        runs.append(datagrams[start:end])
+        if datagrams[start]:
+            runs.append(Run(b"".join(datagrams[start:end]), len(datagrams[start])))
         start = end
     return runs
+
+
+def _is_sendable(run: Run) -> bool:
+    size = len(run.data)
+    return size <= GSO_BYTES_MAX and size <= GSO_SEGMENTS_MAX * run.step
 
 
 def _run_end(datagrams: Sequence[bytes], start: int) -> int:
@@ -101,7 +104,7 @@ class Sender:
                 for datagram in datagrams:
                     self.send(datagram, address)
             return
-        runs = split_runs(datagrams)
+        runs = make_runs(datagrams)
         for address in addresses:
             for run in runs:
                 self._send_run(run, address)
@@ -113,27 +116,31 @@ class Sender:
         else:
             self._on_error(error, 1, address)
 
-    def _send_run(self, run: Sequence[bytes], address: SocketAddress) -> None:
-        if len(run) > 1 and self._segmentation:
+    def _send_run(self, run: Run, address: SocketAddress) -> None:
+        data, step = run.data, run.step
+        if len(data) <= step:
+            self.send(data, address)
+            return
+        if self._segmentation:
             try:
-                sent = self._socket.sendmsg(run, self._segments_of(len(run[0])), 0, address)
+                self._socket.sendmsg((data,), self._segments_of(step), 0, address)
             except OSError as error:
                 if self._is_lost(error, run, address):
                     return
             else:
                 counters = self._counters
                 counters.sent += len(run)
-                counters.bytes_sent += sent
+                counters.bytes_sent += len(data)
                 counters.batches_sent += 1
                 return
         for datagram in run:
             self.send(datagram, address)
 
-    def _is_lost(self, error: OSError, run: Sequence[bytes], address: SocketAddress) -> bool:
+    def _is_lost(self, error: OSError, run: Run, address: SocketAddress) -> bool:
         """Whether a refused run must be given up, else it is to be sent one by one."""
         ask = self._too_large
         if ask is not None and error.errno in _TOO_LARGE:
-            if ask(len(run[0])):
+            if ask(min(run.step, len(run.data))):
                 self._counters.too_large += len(run)
                 return True
             if error.errno == errno.EMSGSIZE:  # it leaves by a device that takes less

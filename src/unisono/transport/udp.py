@@ -91,7 +91,7 @@ class UdpTransport:
         self._multicasts = reader(multicasts, receive)
         self._tokens = reader(tokens, self._receive_token)
 
-    def _receive_token(self, datagrams: list[Buffer], source: NodeId | None) -> None:
+    def _receive_token(self, datagrams: Sequence[Buffer], source: NodeId | None) -> None:
         """A token waits behind the multicasts that were sent before it, on the other socket."""
         for _ in range(READS_PER_WAKE_UP_MAX):
             if self._multicasts.read() < READS_PER_WAKE_UP_MAX:

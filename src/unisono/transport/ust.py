@@ -35,7 +35,7 @@ from unisono.secure.events import (
     Unreachable,
     Way,
 )
-from unisono.transport.link import Link
+from unisono.transport.link import Link, Read
 from unisono.transport.port import Mark, Receive, TransportCounters
 from unisono.transport.sender import Sender
 
@@ -246,15 +246,17 @@ class UstTransport:
 
     # -- what happens ------------------------------------------------------------------------------
 
-    def _received(self, packets: list[Buffer], source: str, node: NodeId | None, link: int) -> None:
-        """The packets of one read."""
+    def _received(self, reads: list[Read], link: int) -> None:
+        """What one wake-up brought."""
         if self._closed:
             return
         try:
             now = Nanos(self._clock())
             if now - self._armed_ns > self._pause_ns:
                 self._on_pause(now)
-            self._machine.receive(packets, source, node, link, now)
+            receive = self._machine.receive
+            for packets, source, node in reads:
+                receive(packets, source, node, link, now)
             self._drain(now)
         except Exception as error:  # noqa: BLE001  nothing may go on half done
             self._fail(error)

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 
 from unisono.base.errors import UsageError, WireError
 from unisono.base.group import Buffer
+from unisono.base.run import Run
 
 _LAYOUT: Final = Struct(">QHHI")
 PIECE_HEADER_BYTES: Final = 16
@@ -46,21 +47,23 @@ def _ends(count: int, total: int) -> tuple[bytes, ...]:
 
 
 @lru_cache(maxsize=_PLANS_MAX)
-def _places(count: int, step: int) -> tuple[slice, ...]:
-    """Where the pieces are in their frame, which may end within the last."""
-    return tuple([slice(at, at + step) for at in range(0, count * step, step)])
+def _bodies(count: int, total: int, step: int, skipped: int) -> Struct:
+    """Takes the pieces of a frame out of `skipped` bytes each, all at once."""
+    skip = f"{skipped}x" if skipped else ""
+    return Struct(f"{skip}{step}s" * (count - 1) + f"{skip}{total - (count - 1) * step}s")
 
 
-def encode_pieces(frame: int, body: bytes, room: int, lead: bytes = b"") -> list[bytes]:
+def encode_pieces(frame: int, body: bytes, room: int, lead: bytes = b"") -> Run:
     """`body` in pieces of at most `room` bytes, `lead` and their headers included. UsageError."""
     step = room - len(lead) - PIECE_HEADER_BYTES
     total = len(body)
     count = -(-total // step) if step > 0 else 0
     if not 0 < count <= PIECES_MAX or total > FRAME_BYTES_MAX:
         raise UsageError(f"frame of {total} bytes in pieces of {room}")
-    start = lead + frame.to_bytes(_FRAME_BYTES, "big")
-    plan = zip(_ends(count, total), _places(count, step), strict=True)
-    return [start + end + body[place] for end, place in plan]
+    parts = [lead + frame.to_bytes(_FRAME_BYTES, "big")] * (3 * count)
+    parts[1::3] = _ends(count, total)
+    parts[2::3] = _bodies(count, total, min(step, total), 0).unpack(body)
+    return Run(b"".join(parts), room)
 
 
 def decode_piece(body: Buffer) -> Piece:
@@ -77,6 +80,24 @@ def decode_piece(body: Buffer) -> Piece:
     if not 0 < last <= step or size != (last if index == count - 1 else step):
         raise WireError(f"piece {index} of {count} has {size} of {total} bytes")
     return Piece(frame, index, count, total, step, memoryview(body)[PIECE_HEADER_BYTES:])
+
+
+def join_pieces(run: Run, lead: int) -> bytes | None:
+    """The body of the frame, if `run` is its pieces, from the first to the last and no others.
+
+    Each has `lead` bytes before its header. Only the header of the first is looked at: what the
+    others are, the seal of the whole must tell. None when it is not that plain.
+    """
+    data = run.data
+    skipped = lead + PIECE_HEADER_BYTES
+    size = run.step - skipped
+    if size <= 0 or len(data) <= skipped:
+        return None
+    _, index, count, total = _LAYOUT.unpack_from(data, lead)
+    is_plain = not index and len(data) == total + count * skipped
+    if not is_plain or count != -(-total // size) or count > PIECES_MAX:
+        return None
+    return b"".join(_bodies(count, total, min(size, total), skipped).unpack(data))
 
 
 def count_run(packets: Sequence[Buffer], at: int, piece: Piece, lead: int) -> int:
