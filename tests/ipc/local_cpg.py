@@ -56,6 +56,9 @@ class LocalCpg:
 
     # -- Handler ---------------------------------------------------------------------------------
 
+    def submitted(self) -> None:
+        pass
+
     def admit(self, service: Service, credentials: Credentials) -> int:
         """Root, and whom the command line names."""
         return 0 if credentials.uid == 0 or credentials.uid in self.uids else EACCES

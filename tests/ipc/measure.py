@@ -37,6 +37,9 @@ class Loop:
         self.headers = cpg.DeliverHeaders(NAME)
         self.deliver = True
 
+    def submitted(self) -> None:
+        pass
+
     def admit(self, *_: object) -> int:
         return 0
 

@@ -48,6 +48,9 @@ class Echo:
     def mark(self, marked: Marked) -> None:
         self.marks.append(marked.mark)
 
+    def submitted(self) -> None:
+        pass
+
     def admit(self, service: Service, credentials: Credentials) -> int:
         assert service is Service.NATIVE
         assert (credentials.pid, credentials.uid) == (os.getpid(), os.geteuid())

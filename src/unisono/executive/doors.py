@@ -83,11 +83,13 @@ class Doors:
             server.reply(client, message)
 
     def notify(self, client: ClientId, pieces: Sequence[Buffer]) -> None:
-        """Queue an event; it leaves with `flush`, or at the end of the loop's turn."""
+        """Queue an event; it leaves with `flush`, which must follow in this turn of the loop."""
         server = self._of_client.get(client)
         if server is not None:
+            if server not in self._touched:
+                self._touched.add(server)
+                server.begin_turn()
             server.notify(client, pieces)
-            self._touched.add(server)
 
     def flush(self) -> bool:
         """Hand over what was queued; whether there was anything."""

@@ -267,6 +267,10 @@ class Node:
             self._doors.note(request)
         self._turn.requested(request)
 
+    def submitted(self) -> None:
+        """All requests of one reading were submitted."""
+        self._turn.requests_end()
+
     # -- facts -------------------------------------------------------------------------------------
 
     def mark(self, marked: Marked) -> None:

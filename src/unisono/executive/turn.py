@@ -58,13 +58,18 @@ datagrams to leave, and behind the daemons of this host that those wake.
 """
 
 
+ALONE_NS: Final = 100_000
+"""After this long without a message of ours, a client's requests leave before others are read."""
+
+
 class Turn:
     """The driver of one node's machines. `transport` is set before the first turn."""
 
     __slots__ = (
-        "_armed_ns", "_carry", "_clock", "_doors", "_engine", "_engine_fed", "_flow", "_left",
-        "_loop", "_mark", "_notified", "_on_end", "_on_failure", "_pace_timer", "_paced_ns",
-        "_sent_ns", "_stopped", "_store", "_timer", "_totem", "_turn_due", "_view", "transport",
+        "_armed_ns", "_asked", "_carry", "_clock", "_doors", "_engine", "_engine_fed",
+        "_flow", "_left", "_loop", "_mark", "_notified", "_on_end", "_on_failure",
+        "_pace_timer", "_paced_ns", "_sent_ns", "_stopped", "_store", "_timer", "_totem",
+        "_turn_due", "_view", "transport",
     )  # fmt: skip
 
     transport: Transport
@@ -99,6 +104,7 @@ class Turn:
         self._turn_due = False
         self._engine_fed = False
         self._notified = False
+        self._asked = False
         self._sent_ns = 0
         self._paced_ns = 0
         self._stopped = False
@@ -140,7 +146,7 @@ class Turn:
             self._fail(error)
 
     def requested(self, request: ClientConnected | ClientRequest | ClientGone) -> None:
-        """Something a client did; what it wants of the ring leaves when the loop turns."""
+        """Something a client did; `requests_end` follows when that was a request."""
         if self._stopped:
             return
         try:
@@ -151,7 +157,20 @@ class Turn:
                 self._flow.settle(now)
         except Exception as error:  # noqa: BLE001  as above
             self._fail(error)
-        self._schedule()
+        if isinstance(request, ClientRequest):
+            self._asked = True  # and `requests_end` follows
+        else:
+            self._schedule()
+
+    def requests_end(self) -> None:
+        """The requests that came in one reading were made: serve them, or more with them."""
+        if not self._asked:
+            return
+        self._asked = False
+        if self._clock() - self._sent_ns > ALONE_NS:
+            self.run()
+        else:
+            self._schedule()
 
     def gone(self, node: NodeId) -> None:
         """The daemon on that node is known to have ended."""
@@ -227,7 +246,8 @@ class Turn:
             carry[type(effect)](effect, now)
 
     def _finish(self, now: Nanos) -> None:
-        """After the exchange: the brakes, then the timer."""
+        """After the exchange: what clients get, the brakes, then the timer."""
+        self._doors.flush()
         if self._flow.settle(now):
             self._schedule()
         if self._notified and now - self._paced_ns >= PACE_NS:

@@ -40,11 +40,11 @@ class Owner(Protocol):
         ...
 
     def begin_turn(self) -> None:
-        """Requests follow, and `flush` after them: until then no flush need be scheduled."""
+        """Requests follow, and `end_turn` after them: until then no flush need be scheduled."""
         ...
 
-    def flush(self) -> None:
-        """Flush every connection that has new events."""
+    def end_turn(self) -> None:
+        """Flush every connection that has new events, and tell the handler."""
         ...
 
     def mark(self, mark: Mark, connection: "Connection", reason: str) -> None:

@@ -181,7 +181,7 @@ class SocketConnection(QbConnection):
                 if not taken or budget <= 0:
                     break
         finally:
-            self.owner.flush()
+            self.owner.end_turn()
 
     def _take_request(self) -> int:
         """Take one datagram; its bytes, 0 when there is none, or no more may be taken now."""

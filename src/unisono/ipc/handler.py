@@ -21,6 +21,10 @@ class Handler(Protocol):
         """Take one request; may call back into the server for any client, this one too."""
         ...
 
+    def submitted(self) -> None:
+        """All requests of one reading were submitted."""
+        ...
+
 
 def ignore_mark(_mark: Marked) -> None:
     """A sink for marks nobody wants."""

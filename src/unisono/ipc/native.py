@@ -210,7 +210,7 @@ class NativeConnection(Connection):
         except WireError as reason:
             self.fail(Mark.CLIENT_MALFORMED, str(reason))
         finally:
-            self.owner.flush()
+            self.owner.end_turn()
 
 
 class NativeServer(Server[NativeGreeting]):

@@ -202,8 +202,13 @@ class Server(ABC, Generic[_Greeting]):
         self.loop.call_soon(self.handler.submit, ClientGone(connection.client))
 
     def begin_turn(self) -> None:
-        """Requests follow, and `flush` after them: until then no flush need be scheduled."""
+        """Requests follow, and `end_turn` after them: until then no flush need be scheduled."""
         self._flush_soon = True
+
+    def end_turn(self) -> None:
+        """The requests of one reading have been passed up."""
+        self.flush()
+        self.handler.submitted()
 
     def retry(self, connection: Connection) -> None:
         """Flush this connection again soon: its ring was full."""

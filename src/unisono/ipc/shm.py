@@ -161,7 +161,7 @@ class ShmConnection(QbConnection):
         except WireError as reason:
             self.fail(Mark.CLIENT_MALFORMED, str(reason))
         finally:
-            owner.flush()
+            owner.end_turn()
 
     def _pay(self) -> None:
         """Send one byte for each event that was committed; the rest when the stream has room."""
