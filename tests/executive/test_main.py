@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -212,3 +213,67 @@ def test_module_and_command_are_one(host):
     command = Path(sys.executable).with_name("unisonod")
     ran = subprocess.run([command, "-v"], capture_output=True, text=True, timeout=SECONDS_MAX)
     assert ran.stdout == host.run("-v").stdout
+
+
+@pytest.mark.parametrize("delay_ms", [0, 5, 20, 60, 150])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_signal_while_starting_ends_the_daemon_cleanly(host, number, delay_ms):
+    process = subprocess.Popen(host.command("-f"), stderr=subprocess.PIPE, text=True)
+    host.started.append(process.pid)
+    output = process.stderr.readline()
+    time.sleep(delay_ms / 1000)
+    process.send_signal(number)
+    began = time.monotonic()
+    status, rest = finish(process)
+    assert time.monotonic() - began < 5
+    assert status in (0, 1)
+    assert "Traceback" not in output + rest
+    assert "unisonod.pid" not in os.listdir(host.instance)
+
+
+def test_starter_waits_until_the_daemon_is_in_a_configuration(host):
+    log = host.config.parent / "unisonod.log"
+    text = host.config.read_text()
+    host.config.write_text(f"{text}\nlogging {{\n    to_logfile: yes\n    logfile: {log}\n}}\n")
+    ran = host.run()
+    told = log.read_text()
+    host.started.append(int((host.instance / "unisonod.pid").read_text()))
+    assert ran.returncode == 0
+    assert "Members[1]: 1" in told
+
+
+def test_starter_when_the_daemon_ends_before_it_was_a_member_exits_1(host):
+    host.config.write_text(host.config.read_text().replace("token: 1000", "token: 20000"))
+    starter = subprocess.Popen(host.command(), stderr=subprocess.PIPE, text=True)
+    pid_file = host.instance / "unisonod.pid"
+    for _ in range(SECONDS_MAX * 20):
+        if pid_file.exists() and (pid := pid_file.read_text().strip()):
+            break
+        time.sleep(0.05)
+    host.started.append(int(pid))
+    os.kill(int(pid), signal.SIGTERM)
+    status, output = finish(starter)
+    assert status == 1
+    assert output.splitlines()[-1] in (
+        "unisonod: stopped before it was a member of a ring",
+        "unisonod: interrupted while starting",
+    )
+
+
+def test_service_manager_hears_when_the_daemon_is_ready_lives_and_stops(host):
+    name = str(host.config.parent / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(name)
+        manager.settimeout(SECONDS_MAX)
+        environ = {**os.environ, "NOTIFY_SOCKET": name, "WATCHDOG_USEC": "200000"}
+        process = subprocess.Popen(host.command("-f"), stderr=subprocess.DEVNULL, env=environ)
+        host.started.append(process.pid)
+        heard = []
+        while "READY=1\nSTATUS=Members[1]: 1" not in heard:
+            heard.append(manager.recv(4096).decode())
+        alive = [manager.recv(4096).decode() for _ in range(5)]
+        assert alive == ["WATCHDOG=1"] * 5
+        process.terminate()
+        while heard[-1] != "STOPPING=1":
+            heard.append(manager.recv(4096).decode())
+        assert process.wait(SECONDS_MAX) == 0

@@ -23,6 +23,7 @@ from unisono.config.environment import Subject, choose
 from unisono.config.load import Loaded, load
 from unisono.config.problems import ConfigErrors
 from unisono.config.settings import UDP, UDPU, UST, Settings
+from unisono.executive.announce import Announcer
 from unisono.executive.collector import IdleCollector
 from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
 from unisono.executive.instance import Instance
@@ -30,6 +31,7 @@ from unisono.executive.keys import check_keys
 from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
 from unisono.executive.ring_store import RingStoreError
 from unisono.linux.memory import forbid_core_files, keep_freed_memory, lock_memory
+from unisono.linux.notify import Notifier
 from unisono.linux.process import (
     AlreadyRunning,
     PidFile,
@@ -76,6 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"unisonod {version('unisono')}")
         return 0
     ready: ReadyPipe | None = None
+    notifier = Notifier(os.environ)
+    for number in _STOP_SIGNALS:  # until the loop takes them over
+        signal.signal(number, signal.default_int_handler)
     try:
         if is_privilege_raised():
             raise Refused("refusing to run set-uid or set-gid")
@@ -89,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         loaded = with_absolute_paths(loaded)
         if not options.foreground:
             ready = daemonise(directory)
-        return _run_locked(loaded, config_file, instance, ready)
+        return _run_locked(loaded, config_file, instance, ready, notifier)
     except ConfigErrors as error:
         return _refuse(ready, STATUS_BAD, "\n".join(error.errors))
     except ConfigError as error:
@@ -98,6 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(ready, STATUS_RING_STORE, f"unisonod: {error}")
     except Refused as error:
         return _refuse(ready, error.status, f"unisonod: {error}")
+    except KeyboardInterrupt:
+        return _refuse(ready, STATUS_BAD, "unisonod: interrupted while starting")
 
 
 def read_configuration(argument: str | None, node_id: int | None = None) -> tuple[Loaded, str]:
@@ -171,7 +178,11 @@ def _prepare(instance: Instance, settings: Settings) -> str:
 
 
 def _run_locked(
-    loaded: Loaded, config_file: Path, instance: Instance, ready: ReadyPipe | None
+    loaded: Loaded,
+    config_file: Path,
+    instance: Instance,
+    ready: ReadyPipe | None,
+    notifier: Notifier,
 ) -> int:
     try:
         pid_file = PidFile(str(instance.pid_file))
@@ -189,14 +200,18 @@ def _run_locked(
     if loaded.settings.transport.secure is not None and (refused := forbid_core_files()):
         log.write(Level.WARNING, "MAIN", f"Core files may show keys: {refused}")
     try:
-        return asyncio.run(_serve(loaded, config_file, instance, log, ready))
+        return asyncio.run(_serve(loaded, config_file, instance, log, (ready, notifier)))
     finally:
         log.close()
         pid_file.remove()
 
 
 async def _serve(
-    loaded: Loaded, config_file: Path, instance: Instance, log: Log, ready: ReadyPipe | None
+    loaded: Loaded,
+    config_file: Path,
+    instance: Instance,
+    log: Log,
+    starter: tuple[ReadyPipe | None, Notifier],
 ) -> int:
     """Run one node until it has stopped; its exit status. ConfigError, RingStoreError at start."""
     settings = loaded.settings
@@ -207,29 +222,32 @@ async def _serve(
         log.write(Level.WARNING, "MAIN", warning)
     kind = _TRANSPORT_NAMES[settings.transport.kind]
     log.write(Level.NOTICE, "TOTEM", f"Initializing transport ({kind}).")
-    await _address_there(settings)
     node = Node(settings, instance, log, config_file=config_file)
     loop = asyncio.get_running_loop()
+    announcer = Announcer(*starter, loop)
     collector = IdleCollector(loop, node.work)
     try:
-        _ask_for_more(settings, node)
-        node.start()
-        _watch(loop, node, log)
-        if ready is not None:
-            ready.tell(0)
-        collector.start()
-        return await node.stopped
+        _watch(loop, node, announcer, log)
+        await _address_there(settings, node.stopped)
+        if not node.stopped.done():
+            _ask_for_more(settings, node)
+            node.start()
+            announcer.follow(node.formed)
+            collector.start()
+        status = await node.stopped
+        announcer.close()
+        return status
     finally:
         collector.stop()
         node.close()
 
 
-async def _address_there(settings: Settings) -> None:
+async def _address_there(settings: Settings, stopped: "asyncio.Future[int]") -> None:
     """Give an address that was configured a moment ago time to become usable; then go on anyway."""
     own = next(node for node in settings.nodes if node.node_id == settings.node_id)
     addresses = [socket_address(address, 0) for address in own.addresses if address]
     for _ in range(ADDRESS_ATTEMPTS_MAX):
-        if all(map(is_bindable, addresses)):
+        if stopped.done() or all(map(is_bindable, addresses)):
             return
         await asyncio.sleep(ADDRESS_PAUSE_SECONDS)
 
@@ -242,7 +260,11 @@ def _ask_for_more(settings: Settings, node: Node) -> None:
         node.mark(Marked(Mark.MEMORY_LOCK_REFUSED, text=refused))
 
 
-def _watch(loop: asyncio.AbstractEventLoop, node: Node, log: Log) -> None:
+def _watch(loop: asyncio.AbstractEventLoop, node: Node, announcer: Announcer, log: Log) -> None:
+    def on_stop() -> None:
+        announcer.stopping()
+        node.stop("Node was shut down by a signal")
+
     def on_error(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception") or RuntimeError(context["message"])
         log.failure("MAIN", error)
@@ -250,6 +272,6 @@ def _watch(loop: asyncio.AbstractEventLoop, node: Node, log: Log) -> None:
 
     loop.set_exception_handler(on_error)
     for number in _STOP_SIGNALS:
-        loop.add_signal_handler(number, node.stop, "Node was shut down by a signal")
+        loop.add_signal_handler(number, on_stop)
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -76,7 +76,7 @@ class Node:
     __slots__ = (
         "_addresses", "_clock", "_config_file", "_context", "_doors", "_engine", "_keyring",
         "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem", "_transport",
-        "_turn", "counters", "stopped",
+        "_turn", "counters", "formed", "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +105,9 @@ class Node:
         self._transport: Transport | None = None
         self.counters = Counters()
         self.stopped: asyncio.Future[int] = self._loop.create_future()
+        """The exit status, once the node has ended."""
+        self.formed: asyncio.Future[str] = self._loop.create_future()
+        """The members in words, once the first configuration is agreed upon."""
         self._store = RingStore(instance.state_dir(settings), settings.node_id)
         self._totem = Totem(
             settings.ring,
@@ -275,6 +278,8 @@ class Node:
 
     def mark(self, marked: Marked) -> None:
         """Count and log what is noteworthy."""
+        if marked.mark is Mark.MEMBERS_AGREED and not self.formed.done():
+            self.formed.set_result(marked.text)
         self.counters.count(marked)
         self._log.mark(marked)
 
