@@ -122,6 +122,7 @@ def measure(client: Client, row: Row) -> Figures:
         "same": len({(r["delivered"], r["crc"]) for r in results}) == 1,
         "delivered": delivered,
         "daemon_us_per_message": round(sum(used[:NODES]) / NODES / delivered * 1e6, 2),
+        "cpu_us_per_message": round(sum(used) / delivered * 1e6, 1),
         "other_cores": round(max(0.0, others), 2),
     }
     if row.gap_us is None:
@@ -174,7 +175,8 @@ def line(row: Row, cells: dict[str, Figures]) -> str:
     parts = [f"{row.name:26}"]
     for cell in cells.values():
         text = " / ".join(f"{cell[k]:,.0f} ({cell[k] / base[k]:.2f}x)" for k in keys)
-        parts.append(f"{text + ('' if cell['same'] else ' ORDER DIFFERS'):>32}")
+        text += f" cpu {cell['cpu_us_per_message']:,.0f}"
+        parts.append(f"{text + ('' if cell['same'] else ' ORDER DIFFERS'):>38}")
     return " ".join(parts) + f"  {max(c['other_cores'] for c in cells.values()):.2f}"
 
 
@@ -274,7 +276,7 @@ def main() -> int:
             Client("unisono batches", ours, (*NATIVE, "batches")),
             Client("unisono async for", ours, (*NATIVE, "events")),
         ]
-        heads = " ".join(f"{client.name:>32}" for client in clients)
+        heads = " ".join(f"{client.name:>38}" for client in clients)
         print(f"{'':26} {heads}  cores used by others")
         used: Callable[[Client], Figures] = lambda c: memory(
             c, 100_000 if options.quick else 1_000_000
