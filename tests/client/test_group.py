@@ -495,7 +495,7 @@ async def test_node_when_closed_then_its_groups_are_too(daemon: FakeDaemon) -> N
 async def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("client.core", "aio.backend"):
+    for module in ("client.core", "aio.native"):
         monkeypatch.setattr(f"unisono.{module}.CLIENT_UNREAD_SECONDS_MAX", 0.1)
     async with connect(daemon) as node, node.group("g") as group:
         daemon.echo_limit = 1_000_000
