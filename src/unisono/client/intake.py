@@ -45,7 +45,7 @@ class Intake:
         kept = end - start
         need = native.HEADER_BYTES
         if kept >= need:
-            need = native.frame_bytes(self._view[start:end])
+            need = native.frame_bytes(self._view, start)
         if need > size or (end == size and size < USUAL_BYTES):
             self._resize(USUAL_BYTES if need <= USUAL_BYTES else NATIVE_FRAME_BYTES_MAX)
         elif size > USUAL_BYTES and self._is_calm(need):

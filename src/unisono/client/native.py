@@ -196,7 +196,11 @@ class NativeCore(Core):
         """`count` bytes came into `room`: whether they made anything happen; WireError."""
         frames = self._intake.frames(count)
         for frame in frames:
-            self._on_frame(frame)
+            block = native.split_block(frame)
+            if block is None:
+                self._on_frame(frame)
+            else:
+                self._on_block(*block)
         if not frames:
             return False
         self.version += 1
@@ -205,7 +209,7 @@ class NativeCore(Core):
     def _on_frame(self, frame: memoryview) -> None:
         event = native.decode_to_client(frame)
         match event:
-            case native.Block(node_id, pid, block):
+            case native.Block(node_id, pid, block):  # by `split_block` already, as a rule
                 self._on_block(node_id, pid, block)
             case native.View(members, joined, left):
                 self._on_view(
