@@ -342,3 +342,58 @@ def test_questions_when_too_many_wait_then_no_resources_and_forgotten_ones_make_
     assert core.has_answer(question)
     answer = core.forget(question)
     assert answer is not None and answer.body == b"{}"
+
+
+@given(
+    st.lists(st.integers(0, 9_000).map(bytes), max_size=20),
+    st.lists(st.integers(1, 20_000), min_size=1, max_size=9),
+)
+def test_output_when_the_socket_takes_parts_then_every_byte_once(
+    messages: list[bytes], parts: list[int]
+) -> None:
+    core, whole, stream = joined(), joined(), b""
+    core.add_many(messages, 0)
+    whole.add_many(messages, 0)
+    core.finish()
+    turn = 0
+    while pieces := core.output():
+        taken = b"".join(pieces)[: parts[turn % len(parts)]]
+        core.sent(len(taken))
+        stream += taken
+        turn += 1
+    assert stream == drain(whole)
+    assert core.unsent_bytes == 0
+
+
+def test_output_when_a_message_is_large_then_it_is_not_copied() -> None:
+    core, large = joined(), bytes(MESSAGE_BYTES_MAX)
+    core.add(large)
+    assert [piece for piece in core.output() if piece is large] == [large]
+    assert core.unsent_bytes == MESSAGE_BYTES_MAX + native.HEADER_BYTES + 8
+
+
+def test_output_when_very_many_pieces_wait_then_a_gathering_write_takes_some() -> None:
+    core = joined()
+    for number in range(2_000):
+        core.add(b"%d" % number, number % 2 == 0)
+    core.finish()
+    assert len(core.output()) <= 1_024
+    assert [block for _, block in sent_blocks(core)] == [[b"%d" % n] for n in range(2_000)]
+
+
+def test_send_many_when_too_much_is_unsent_then_nothing_is_taken_until_it_is_sent() -> None:
+    core = joined()
+    start = core.add_many([bytes(100_000)] * 100, 0)
+    assert 0 < start < 100
+    assert core.add_many([b"x"], 0) == 0
+    drain(core)
+    assert core.add_many([b"x"], 0) == 1
+
+
+def test_message_when_alone_in_its_block_then_bytes_of_its_own() -> None:
+    core = joined()
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"alone"])))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"later"])))
+    first = core.take()
+    assert isinstance(first, Batch)
+    assert type(first.payloads[0]) is bytes and first.payloads == [b"alone"]

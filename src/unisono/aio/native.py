@@ -153,25 +153,11 @@ class NativeConnection:
         """Send what finds room; nothing does while the socket is watched for room."""
         if not self._watches_room:
             self._fill_socket()
-        if self._is_open:
-            unsent = self.core.unsent_bytes
-            # Not less than the bound at which the core refuses: who finds no room must wait.
-            if unsent >= CLIENT_UNSENT_BYTES_MAX:
-                self._full = True
-            elif self._full and unsent <= CLIENT_UNSENT_BYTES_MAX // 4:
-                self._full = False
-                self._waiters.wake()
+        self._look_at_rest()
 
     def _on_room(self) -> None:
-        self._watch_room(False)
-        self._send()
-
-    def _watch_room(self, watch: bool) -> None:
-        self._watches_room = watch
-        if watch:
-            self._waiters.loop.add_writer(self._socket, self._on_room)
-        else:
-            self._waiters.loop.remove_writer(self._socket)
+        self._fill_socket()
+        self._look_at_rest()
 
     def _fill_socket(self) -> None:
         core = self.core
@@ -179,11 +165,31 @@ class NativeConnection:
             while core.unsent_bytes and self._is_open:
                 core.sent(self._socket.sendmsg(core.output(), (), socket.MSG_NOSIGNAL))
         except BlockingIOError:
-            if not self._watches_room:
-                self._watch_room(True)
+            self._watch_room(True)
         except OSError as reason:
             self._read_rest()
             self._end(str(reason))
+        else:
+            self._watch_room(False)
+
+    def _watch_room(self, watch: bool) -> None:
+        if watch is self._watches_room or not self._is_open:
+            return
+        self._watches_room = watch
+        if watch:
+            self._waiters.loop.add_writer(self._socket, self._on_room)
+        else:
+            self._waiters.loop.remove_writer(self._socket)
+
+    def _look_at_rest(self) -> None:
+        """Let senders wait, or go on, by what the socket did not take."""
+        unsent = self.core.unsent_bytes
+        if not self._full:
+            # Not less than the bound at which the core refuses: who is refused must wait.
+            self._full = self._is_open and unsent >= CLIENT_UNSENT_BYTES_MAX
+        elif unsent <= CLIENT_UNSENT_BYTES_MAX // 4:
+            self._full = False
+            self._waiters.wake()
 
     # -- receiving ---------------------------------------------------------------------------------
 
