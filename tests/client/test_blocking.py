@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -245,22 +246,29 @@ def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
         assert caught.value.code is CsError.TIMEOUT
 
 
-def test_stream_when_it_is_cut_and_the_socket_takes_parts_then_whole_both_ways() -> None:
+def joined_pair() -> tuple[NativeConnection, socket.socket]:
+    """A connection that has joined a group, and the daemon's end of its socket."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
     connection = NativeConnection(ours)
     core = connection.core
+    theirs.sendall(native.encode_welcome(1, 100, RING))
+    connection.progress(core.version, None)
+    connection.order(lambda: core.join(b"g", rings=False))
+    connection.flush()
+    assert theirs.recv(4096) == native.encode_join(b"g")
+    theirs.sendall(native.encode_view([ME], [ME], []))
+    connection.progress(core.version, None)
+    assert isinstance(core.take(), View)
+    return connection, theirs
+
+
+def test_stream_when_it_is_cut_and_the_socket_takes_parts_then_whole_both_ways() -> None:
+    connection, theirs = joined_pair()
+    core = connection.core
     messages = [b"%d" % number + bytes(30_000 * (number % 4)) for number in range(40)]
     with theirs, ThreadPoolExecutor(1) as pool:
-        theirs.sendall(native.encode_welcome(1, 100, RING))
-        connection.progress(core.version, None)
-        connection.order(lambda: core.join(b"g", rings=False))
-        connection.flush()
-        assert theirs.recv(4096) == native.encode_join(b"g")
-        theirs.sendall(native.encode_view([ME], [ME], []))
-        connection.progress(core.version, None)
-        core.take()
 
         def echo() -> list[bytes]:
             """Read all that is sent, a little at a time, and give it back as badly cut."""
@@ -295,3 +303,37 @@ def test_stream_when_it_is_cut_and_the_socket_takes_parts_then_whole_both_ways()
                 connection.progress(version, time.monotonic() + 10)
         assert echoing.result(10) == messages == seen
         connection.close()
+
+
+def test_send_when_the_peer_is_gone_then_what_it_wrote_before_is_received() -> None:
+    connection, theirs = joined_pair()
+    for number in range(50):
+        theirs.sendall(native.encode_block_frame(2, 9, encode_block([b"%d" % number, b"second"])))
+    theirs.close()
+    connection.add(b"late", False)
+    with pytest.raises(ConnectionLost):
+        connection.flush()
+    found = []
+    while isinstance(item := connection.core.take(), Batch):
+        found.append(item.payloads[0])
+    assert found == [b"%d" % number for number in range(50)]
+    connection.close()
+
+
+class Interrupted(socket.socket):
+    """A socket that is interrupted when it has sent."""
+
+    def sendmsg(self, *arguments: Any) -> int:
+        super().sendmsg(*arguments)
+        raise KeyboardInterrupt
+
+
+def test_send_when_interrupted_with_who_knows_how_much_sent_then_the_connection_ends() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = NativeConnection(Interrupted(fileno=ours.detach()))
+    connection.order(connection.core.greet)
+    with theirs, pytest.raises(KeyboardInterrupt):
+        connection.flush()
+    with pytest.raises(ConnectionLost, match="interrupted"):
+        connection.flush()

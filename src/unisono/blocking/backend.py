@@ -152,11 +152,17 @@ class NativeConnection(Connection):
             if not self.core.unsent_bytes:
                 return
             try:
-                # What is left stays in its place: an interrupt must not cut a frame.
                 self.core.sent(self._stream.sendmsg(self.core.output(), (), socket.MSG_NOSIGNAL))
             except BlockingIOError:
                 self.core.check_read(taken, now() - start)
                 self._wait_for_room(deadline)
+            except OSError:
+                self._read_rest()
+                raise
+            except BaseException:
+                # Nobody knows how much is gone: better no stream than one with a frame cut.
+                self._end("interrupted while it sent")
+                raise
 
     def _wait_for_room(self, deadline: float | None) -> None:
         """Until the daemon takes more; reads meanwhile, unless that is for another thread."""
@@ -173,6 +179,15 @@ class NativeConnection(Connection):
                 self._read()
         finally:
             if reads:
+                self._reading.release()
+
+    def _read_rest(self) -> None:
+        """Receive what the daemon wrote before its end, unless that is for another thread."""
+        if self._reading.acquire(False):
+            try:
+                while self._wait(0):
+                    self._read()
+            finally:
                 self._reading.release()
 
     def _wait(self, seconds: float | None) -> bool:

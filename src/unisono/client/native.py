@@ -28,7 +28,7 @@ _MANY_MAX: Final = 8_192
 _PIECES_MAX: Final = 256
 """Pieces of one gathering write (ours; IOV_MAX is 1024)."""
 _COPY_BYTES_MAX: Final = 4_096
-"""A message from this size on is a piece of its own, not copied, if it is alone in its block."""
+"""What is shorter is copied behind its header; what is not is a piece of its own."""
 
 
 class NativeCore(Core):
@@ -116,7 +116,7 @@ class NativeCore(Core):
         if len(data) > MESSAGE_BYTES_MAX:
             raise too_big(len(data))
         added = Added.FULL if self._pending else Added.FIRST
-        self._close_block()
+        self.finish()
         self._safe = safe
         self._append(data)
         self._room = _ROOM - len(data) - 2 * WORD_BYTES
@@ -162,14 +162,16 @@ class NativeCore(Core):
         pending = self._pending
         if not pending:
             return
-        start, payloads = b"", pending[0]
-        if len(pending) == 1 and len(payloads) >= _COPY_BYTES_MAX:
-            start = encode_sole(len(payloads))
+        if len(pending) == 1:
+            start, payloads = encode_sole(len(pending[0])), pending[0]
         else:
-            payloads = encode_block(pending)
-        length = len(start) + len(payloads)
-        self._put_out(native.send_header(length, safe=self._safe) + start)
-        self._put_out(payloads)
+            start, payloads = b"", encode_block(pending)
+        head = native.send_header(len(start) + len(payloads), safe=self._safe) + start
+        if len(payloads) < _COPY_BYTES_MAX:
+            self._put_out(head + payloads)
+        else:
+            self._put_out(head)
+            self._put_out(payloads)
         self._pending = []
         self._append = self._pending.append
 
