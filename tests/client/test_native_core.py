@@ -397,3 +397,20 @@ def test_message_when_alone_in_its_block_then_bytes_of_its_own() -> None:
     first = core.take()
     assert isinstance(first, Batch)
     assert type(first.payloads[0]) is bytes and first.payloads == [b"alone"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_send_many_when_the_list_just_fills_the_block_then_one_and_else_two(more: int) -> None:
+    core, half = joined(), BLOCK_BYTES_MAX // 2
+    core.add(b"1234")
+    assert core.add_many([bytes(half - 8), bytes(half - 12 + more)], 0) == 2
+    assert len(sent_blocks(core, everything=False)) == more
+    assert core.add_many([], 0) == 0
+    assert core.add(b"x") is (Added.BUFFERED if more else Added.FULL)
+    assert all(len(encode_block(block)) <= BLOCK_BYTES_MAX for _, block in sent_blocks(core))
+
+
+def test_send_many_when_the_list_is_empty_then_no_block_is_opened() -> None:
+    core = joined()
+    assert core.add_many([], 0) == 0
+    assert core.add(b"x") is Added.FIRST

@@ -137,6 +137,13 @@ class NativeCore(Core):
         if safe is not self._safe:
             self._close_block()
             self._safe = safe
+        room = self._room + WORD_BYTES if self._pending else _ROOM
+        total = sum(sizes) + WORD_BYTES * len(sizes)
+        if 0 < total <= room and self.unsent_bytes < CLIENT_UNSENT_BYTES_MAX:
+            # All in the block at hand, as most lists are: no need to know where each one ends.
+            self._pending += messages
+            self._room = room - total - WORD_BYTES
+            return start + len(messages)
         ends = list(accumulate(map(WORD_BYTES.__add__, sizes)))
         taken = before = 0
         while taken < len(messages) and self.unsent_bytes < CLIENT_UNSENT_BYTES_MAX:
