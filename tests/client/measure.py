@@ -127,7 +127,7 @@ def report(name: str, times: list[float]) -> None:
 
 def in_memory(count: int) -> None:
     """The core alone: no socket, no loop."""
-    from tests.client.test_native_core import joined
+    from tests.client.test_native_core import drain, feed, joined
     from unisono.client.core import Added
     from unisono.wire import native
     from unisono.wire.block import encode_block
@@ -136,20 +136,20 @@ def in_memory(count: int) -> None:
     start = time.process_time()
     for _ in range(count):
         if core.add(PAYLOAD) is full:
-            core.drain(everything=False)
+            drain(core, everything=False)
     print(f"{'core add':20} {(time.process_time() - start) / count * 1e6:7.3f} us CPU")
     payloads = [PAYLOAD] * 1_000
     start = time.process_time()
     for _ in range(count // 1_000):
         core.add_many(payloads, 0)
-        core.drain()
+        drain(core)
     print(f"{'core add_many':20} {(time.process_time() - start) / count * 1e6:7.3f} us CPU")
     stream = b"".join(
         native.encode_block_frame(2, 9, encode_block([PAYLOAD] * 480)) for _ in range(7)
     )
     start, seen = time.process_time(), 0
     while seen < count:
-        core.receive(stream)
+        feed(core, stream)
         while (item := core.take()) is not None:
             seen += len(item.payloads)  # type: ignore[union-attr]  # there are only batches
     print(f"{'core receive, take':20} {(time.process_time() - start) / seen * 1e6:7.3f} us CPU")

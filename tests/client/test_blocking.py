@@ -1,18 +1,24 @@
 """The blocking client over a real socket, in one thread and in several."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.client.fake_daemon import FakeDaemon, ThreadedDaemon, daemon_in_thread
+from tests.client.test_native_core import ME, RING
 from unisono import blocking
 from unisono.base.errors import ClusterError, ConnectionLost, CsError, UsageError
 from unisono.base.limits import MESSAGE_BYTES_MAX
 from unisono.blocking import Batch, Gap, Message, Reason, View
+from unisono.blocking.backend import NativeConnection
+from unisono.wire import native
+from unisono.wire.block import decode_block, encode_block
 
 
 @pytest.fixture
@@ -238,3 +244,96 @@ def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
         with pytest.raises(ClusterError, match="nobody reads") as caught:
             group.send_many([bytes(100_000)] * 300)
         assert caught.value.code is CsError.TIMEOUT
+
+
+def joined_pair() -> tuple[NativeConnection, socket.socket]:
+    """A connection that has joined a group, and the daemon's end of its socket."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+    connection = NativeConnection(ours)
+    core = connection.core
+    theirs.sendall(native.encode_welcome(1, 100, RING))
+    connection.progress(core.version, None)
+    connection.order(lambda: core.join(b"g", rings=False))
+    connection.flush()
+    assert theirs.recv(4096) == native.encode_join(b"g")
+    theirs.sendall(native.encode_view([ME], [ME], []))
+    connection.progress(core.version, None)
+    assert isinstance(core.take(), View)
+    return connection, theirs
+
+
+def test_stream_when_it_is_cut_and_the_socket_takes_parts_then_whole_both_ways() -> None:
+    connection, theirs = joined_pair()
+    core = connection.core
+    messages = [b"%d" % number + bytes(30_000 * (number % 4)) for number in range(40)]
+    with theirs, ThreadPoolExecutor(1) as pool:
+
+        def echo() -> list[bytes]:
+            """Read all that is sent, a little at a time, and give it back as badly cut."""
+            stream, found = b"", list[bytes]()
+            while len(found) < len(messages):
+                stream += theirs.recv(5_555)
+                frames, used = native.split_frames(memoryview(stream))
+                for frame in frames:
+                    sent = native.decode_to_daemon(frame)
+                    assert isinstance(sent, native.Send)
+                    found += decode_block(bytes(sent.block))
+                stream = stream[used:]
+            back = memoryview(
+                b"".join(native.encode_block_frame(2, 9, encode_block([one])) for one in found)
+            )
+            for start in range(0, len(back), 6_666):
+                theirs.sendall(back[start : start + 6_666])
+            return found
+
+        echoing = pool.submit(echo)
+        start = 0
+        while start < len(messages):
+            start = connection.add_many(messages, start, False)
+            connection.flush()
+        seen: list[bytes] = []
+        while len(seen) < len(messages):
+            version = core.version
+            item = core.take()
+            if isinstance(item, Batch):
+                seen += item.payloads
+            else:
+                connection.progress(version, time.monotonic() + 10)
+        assert echoing.result(10) == messages == seen
+        connection.close()
+
+
+def test_send_when_the_peer_is_gone_then_what_it_wrote_before_is_received() -> None:
+    connection, theirs = joined_pair()
+    for number in range(50):
+        theirs.sendall(native.encode_block_frame(2, 9, encode_block([b"%d" % number, b"second"])))
+    theirs.close()
+    connection.add(b"late", False)
+    with pytest.raises(ConnectionLost):
+        connection.flush()
+    found = []
+    while isinstance(item := connection.core.take(), Batch):
+        found.append(item.payloads[0])
+    assert found == [b"%d" % number for number in range(50)]
+    connection.close()
+
+
+class Interrupted(socket.socket):
+    """A socket that is interrupted when it has sent."""
+
+    def sendmsg(self, *arguments: Any) -> int:
+        super().sendmsg(*arguments)
+        raise KeyboardInterrupt
+
+
+def test_send_when_interrupted_with_who_knows_how_much_sent_then_the_connection_ends() -> None:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    connection = NativeConnection(Interrupted(fileno=ours.detach()))
+    connection.order(connection.core.greet)
+    with theirs, pytest.raises(KeyboardInterrupt):
+        connection.flush()
+    with pytest.raises(ConnectionLost, match="interrupted"):
+        connection.flush()

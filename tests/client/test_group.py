@@ -14,6 +14,7 @@ from unisono.base.errors import ClusterError, ConnectionLost, CsError, UsageErro
 from unisono.base.limits import CLIENT_INBOX_BYTES_MAX, MESSAGE_BYTES_MAX
 from unisono.client.values import Batch
 from unisono.wire import native
+from unisono.wire.block import encode_block
 
 
 @pytest.fixture
@@ -322,6 +323,27 @@ async def test_daemon_when_it_dies_then_what_came_before_is_given_first(
         assert seen == [View, View, Message]
 
 
+async def test_daemon_when_it_dies_while_nothing_is_read_then_all_it_sent_comes_before_the_gap(
+    daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unisono.aio.native.CLIENT_INBOX_BYTES_MAX", 50)
+    async with connect(daemon, reconnect=True) as node, node.group("g") as group:
+        await group.next(timeout=10)
+        for number in range(20):
+            daemon.say(native.encode_block_frame(2, 9, encode_block([b"%d" % number])))
+            await asyncio.sleep(0.001)
+        await daemon.die()
+        await daemon.start()
+        # The first to meet the end is this write: the reader has stopped long ago.
+        await group.send(b"late")
+        seen = [await group.next(timeout=10) for _ in range(22)]
+        assert [event.data for event in seen[:20] if isinstance(event, Message)] == [
+            b"%d" % number for number in range(20)
+        ]
+        assert seen[20] == Gap()
+        assert isinstance(seen[21], View)
+
+
 async def test_daemon_when_it_returns_then_gap_and_view_for_who_reconnects(
     daemon: FakeDaemon,
 ) -> None:
@@ -495,7 +517,7 @@ async def test_node_when_closed_then_its_groups_are_too(daemon: FakeDaemon) -> N
 async def test_send_when_nobody_reads_the_group_then_says_so_instead_of_hanging(
     daemon: FakeDaemon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("client.core", "aio.backend"):
+    for module in ("client.core", "aio.native"):
         monkeypatch.setattr(f"unisono.{module}.CLIENT_UNREAD_SECONDS_MAX", 0.1)
     async with connect(daemon) as node, node.group("g") as group:
         daemon.echo_limit = 1_000_000

@@ -18,11 +18,35 @@ ME = native.Member(NodeId(1), 100)
 OTHER = native.Member(NodeId(2), 200)
 
 
+def feed(core: NativeCore, stream: bytes) -> None:
+    """Let the bytes come, in reads as large as the core has room for."""
+    rest = memoryview(stream)
+    while rest:
+        room = core.room()
+        count = min(len(room), len(rest))
+        room[:count] = rest[:count]
+        core.received(count)
+        rest = rest[count:]
+
+
+def drain(core: NativeCore, *, everything: bool = True) -> bytes:
+    """What is to be sent now, as if the socket took it all."""
+    if everything:
+        core.finish()
+    stream = b""
+    while pieces := core.output():
+        sent = b"".join(pieces)
+        core.sent(len(sent))
+        stream += sent
+    assert not core.unsent_bytes
+    return stream
+
+
 def ready() -> NativeCore:
     core = NativeCore()
     core.greet()
-    core.drain()
-    core.receive(native.encode_welcome(1, 100, RING))
+    drain(core)
+    feed(core, native.encode_welcome(1, 100, RING))
     assert core.state is State.READY
     return core
 
@@ -30,15 +54,15 @@ def ready() -> NativeCore:
 def joined(*, rings: bool = False) -> NativeCore:
     core = ready()
     core.join(b"g", rings=rings)
-    core.drain()
-    core.receive(native.encode_reply(native.Kind.JOIN) + native.encode_view([ME], [ME], []))
+    drain(core)
+    feed(core, native.encode_reply(native.Kind.JOIN) + native.encode_view([ME], [ME], []))
     core.take()
     return core
 
 
 def sent_blocks(core: NativeCore, *, everything: bool = True) -> list[tuple[bool, list[bytes]]]:
     """(safe, messages) of each SEND that the core would send now."""
-    frames, _ = native.split_frames(memoryview(core.drain(everything=everything)))
+    frames, _ = native.split_frames(memoryview(drain(core, everything=everything)))
     sends = [native.decode_to_daemon(frame) for frame in frames]
     return [
         (send.safe, decode_block(bytes(send.block)))
@@ -55,11 +79,11 @@ def test_core_when_greeted_then_knows_itself() -> None:
 def test_join_when_own_view_comes_then_joined_and_the_view_waits() -> None:
     core = ready()
     core.join(b"g", rings=False)
-    core.receive(native.encode_reply(native.Kind.JOIN))
+    feed(core, native.encode_reply(native.Kind.JOIN))
     assert core.state is State.JOINING
-    core.receive(native.encode_view([OTHER], [OTHER._replace(reason=1)], []))
+    feed(core, native.encode_view([OTHER], [OTHER._replace(reason=1)], []))
     assert core.state is State.JOINING
-    core.receive(native.encode_view([ME, OTHER], [ME._replace(reason=1)], []))
+    feed(core, native.encode_view([ME, OTHER], [ME._replace(reason=1)], []))
     assert core.state is State.JOINED
     assert core.members == (Member(NodeId(1), 100), Member(NodeId(2), 200))
     assert core.take() == View(core.members, {core.me: Reason.JOIN}, {})
@@ -69,7 +93,7 @@ def test_join_when_own_view_comes_then_joined_and_the_view_waits() -> None:
 def test_join_when_refused_then_ready_to_try_again() -> None:
     core = ready()
     core.join(b"g", rings=False)
-    core.receive(native.encode_reply(native.Kind.JOIN, CsError.EXIST))
+    feed(core, native.encode_reply(native.Kind.JOIN, CsError.EXIST))
     assert core.state is State.READY and core.refused is CsError.EXIST
     core.join(b"g", rings=False)
     assert core.refused is None
@@ -85,15 +109,15 @@ def test_join_when_name_is_too_long_then_refused_here() -> None:
 
 def test_leave_when_own_leave_is_seen_then_left_and_unread_events_are_gone() -> None:
     core = joined()
-    core.receive(native.encode_block_frame(2, 200, encode_block([b"unread"])))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"unread"])))
     core.add(b"last")
     core.leave()
-    stream = core.drain()
+    stream = drain(core)
     assert stream.index(b"last") < stream.index(native.encode_leave())
-    core.receive(native.encode_block_frame(2, 200, encode_block([b"late"])))
-    core.receive(native.encode_reply(native.Kind.LEAVE))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"late"])))
+    feed(core, native.encode_reply(native.Kind.LEAVE))
     assert core.state is State.LEAVING
-    core.receive(native.encode_view([OTHER], [], [ME._replace(reason=2)]))
+    feed(core, native.encode_view([OTHER], [], [ME._replace(reason=2)]))
     assert core.state is State.LEFT
     assert core.take() is None
     assert core.inbox_bytes == 0
@@ -102,7 +126,7 @@ def test_leave_when_own_leave_is_seen_then_left_and_unread_events_are_gone() -> 
 def test_leave_when_refused_then_still_joined() -> None:
     core = joined()
     core.leave()
-    core.receive(native.encode_reply(native.Kind.LEAVE, CsError.TRY_AGAIN))
+    feed(core, native.encode_reply(native.Kind.LEAVE, CsError.TRY_AGAIN))
     assert core.state is State.JOINED and core.refused is CsError.TRY_AGAIN
 
 
@@ -114,7 +138,7 @@ def test_send_when_several_in_a_turn_then_one_block() -> None:
         Added.BUFFERED,
     ]
     assert sent_blocks(core) == [(False, [b"a", b"b", b"c"])]
-    assert core.drain() == b""
+    assert drain(core) == b""
     assert core.add(b"d") is Added.FIRST
 
 
@@ -149,7 +173,7 @@ def test_send_when_larger_than_a_block_then_a_block_of_its_own() -> None:
 def test_send_when_above_one_mebibyte_then_too_big_and_nothing_is_queued() -> None:
     core = joined()
     core.add(bytes(MESSAGE_BYTES_MAX))
-    core.drain()
+    drain(core)
     for send in (
         lambda: core.add(bytes(MESSAGE_BYTES_MAX + 1)),
         lambda: core.add_many([b"ok", bytes(MESSAGE_BYTES_MAX + 1)], 0),
@@ -157,7 +181,7 @@ def test_send_when_above_one_mebibyte_then_too_big_and_nothing_is_queued() -> No
         with pytest.raises(ClusterError) as caught:
             send()
         assert caught.value.code is CsError.TOO_BIG and caught.value.definite
-        assert core.drain() == b""
+        assert drain(core) == b""
 
 
 def test_send_when_the_buffer_changes_later_then_the_message_does_not() -> None:
@@ -211,11 +235,12 @@ def test_send_when_not_joined_then_usage_error_and_when_lost_then_connection_los
 def test_events_when_they_come_then_are_taken_in_order() -> None:
     core = joined(rings=True)
     ring = RingId(NodeId(1), RingSeq(8))
-    core.receive(
+    feed(
+        core,
         native.encode_block_frame(2, 200, encode_block([b"1", b"2"]))
         + native.encode_ring(ring, [1, 2])
         + native.encode_view([ME, OTHER], [], [native.Member(NodeId(3), 300, 3)])
-        + native.encode_block_frame(1, 100, encode_block([b"3"]))
+        + native.encode_block_frame(1, 100, encode_block([b"3"])),
     )
     other, gone = Member(NodeId(2), 200), Member(NodeId(3), 300)
     assert core.take() == Batch(other, [b"1", b"2"])
@@ -230,14 +255,14 @@ def test_events_when_they_come_then_are_taken_in_order() -> None:
 
 def test_rings_when_not_asked_for_then_not_given() -> None:
     core = joined()
-    core.receive(native.encode_ring(RING, [1]))
+    feed(core, native.encode_ring(RING, [1]))
     assert core.take() is None
 
 
 def test_block_when_a_member_sent_nonsense_then_it_alone_is_dropped() -> None:
     core = joined()
-    core.receive(native.encode_block_frame(2, 200, b"\xff\xff\xff\xffnonsense"))
-    core.receive(native.encode_block_frame(2, 200, encode_block([b"good"])))
+    feed(core, native.encode_block_frame(2, 200, b"\xff\xff\xff\xffnonsense"))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"good"])))
     assert core.take() == Batch(Member(NodeId(2), 200), [b"good"])
     assert core.dropped_blocks == 1
     assert core.inbox_bytes == 0
@@ -245,7 +270,7 @@ def test_block_when_a_member_sent_nonsense_then_it_alone_is_dropped() -> None:
 
 def test_view_when_its_reason_is_unknown_then_undefined() -> None:
     core = joined()
-    core.receive(native.encode_view([ME], [], [native.Member(NodeId(3), 300, 77)]))
+    feed(core, native.encode_view([ME], [], [native.Member(NodeId(3), 300, 77)]))
     view = core.take()
     assert isinstance(view, View)
     assert list(view.left.values()) == [Reason.UNDEFINED]
@@ -259,7 +284,7 @@ def test_stream_when_cut_anywhere_then_events_are_the_same(data: st.DataObject) 
     core = joined()
     while stream:
         cut = data.draw(st.integers(1, len(stream)))
-        core.receive(stream[:cut])
+        feed(core, stream[:cut])
         stream = stream[cut:]
     taken = []
     while (item := core.take()) is not None:
@@ -274,20 +299,20 @@ def test_stream_when_it_is_random_then_only_wire_error_escapes(junk: bytes) -> N
     framed = (len(junk) + 8).to_bytes(4, "little") + junk + bytes(4)
     for stream in (junk, framed):
         try:
-            core.receive(stream)
+            feed(core, stream)
         except WireError:
             core = joined()
 
 
 def test_welcome_when_of_another_version_then_refused() -> None:
     core = NativeCore()
-    core.receive(native.encode_welcome(1, 100, RING, version=2))
+    feed(core, native.encode_welcome(1, 100, RING, version=2))
     assert core.refused is CsError.VERSION and core.state is State.GREETING
 
 
 def test_core_when_lost_then_what_came_before_can_be_taken() -> None:
     core = joined()
-    core.receive(native.encode_block_frame(2, 200, encode_block([b"before"])))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"before"])))
     core.fail("gone")
     assert isinstance(core.take(), Batch)
     with pytest.raises(ConnectionLost):
@@ -296,9 +321,9 @@ def test_core_when_lost_then_what_came_before_can_be_taken() -> None:
 
 def test_core_when_it_continues_after_a_lost_one_then_rest_gap_and_view() -> None:
     before, after = joined(), joined()
-    before.receive(native.encode_block_frame(2, 200, encode_block([b"rest"])))
+    feed(before, native.encode_block_frame(2, 200, encode_block([b"rest"])))
     before.fail("gone")
-    after.receive(native.encode_view([ME], [], []))
+    feed(after, native.encode_view([ME], [], []))
     after.continue_after(before)
     assert [type(after.take()) for _ in range(4)] == [Batch, Gap, View, type(None)]
     assert after.inbox_bytes == 0
@@ -311,9 +336,81 @@ def test_questions_when_too_many_wait_then_no_resources_and_forgotten_ones_make_
         core.ask_status()
     assert core.forget(questions[0]) is None
     question = core.ask_status()
-    core.receive(native.encode_answer(questions[0], b"nobody waits"))
-    core.receive(native.encode_answer(question, b"{}"))
+    feed(core, native.encode_answer(questions[0], b"nobody waits"))
+    feed(core, native.encode_answer(question, b"{}"))
     assert not core.has_answer(questions[0])
     assert core.has_answer(question)
     answer = core.forget(question)
     assert answer is not None and answer.body == b"{}"
+
+
+@given(
+    st.lists(st.integers(0, 9_000).map(bytes), max_size=20),
+    st.lists(st.integers(1, 20_000), min_size=1, max_size=9),
+)
+def test_output_when_the_socket_takes_parts_then_every_byte_once(
+    messages: list[bytes], parts: list[int]
+) -> None:
+    core, whole, stream = joined(), joined(), b""
+    core.add_many(messages, 0)
+    whole.add_many(messages, 0)
+    core.finish()
+    turn = 0
+    while pieces := core.output():
+        taken = b"".join(pieces)[: parts[turn % len(parts)]]
+        core.sent(len(taken))
+        stream += taken
+        turn += 1
+    assert stream == drain(whole)
+    assert core.unsent_bytes == 0
+
+
+def test_output_when_a_message_is_large_then_it_is_not_copied() -> None:
+    core, large = joined(), bytes(MESSAGE_BYTES_MAX)
+    core.add(large)
+    assert [piece for piece in core.output() if piece is large] == [large]
+    assert core.unsent_bytes == MESSAGE_BYTES_MAX + native.HEADER_BYTES + 8
+
+
+def test_output_when_very_many_pieces_wait_then_a_gathering_write_takes_some() -> None:
+    core = joined()
+    for number in range(2_000):
+        core.add(b"%d" % number, number % 2 == 0)
+    core.finish()
+    assert len(core.output()) <= 1_024
+    assert [block for _, block in sent_blocks(core)] == [[b"%d" % n] for n in range(2_000)]
+
+
+def test_send_many_when_too_much_is_unsent_then_nothing_is_taken_until_it_is_sent() -> None:
+    core = joined()
+    start = core.add_many([bytes(100_000)] * 100, 0)
+    assert 0 < start < 100
+    assert core.add_many([b"x"], 0) == 0
+    drain(core)
+    assert core.add_many([b"x"], 0) == 1
+
+
+def test_message_when_alone_in_its_block_then_bytes_of_its_own() -> None:
+    core = joined()
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"alone"])))
+    feed(core, native.encode_block_frame(2, 200, encode_block([b"later"])))
+    first = core.take()
+    assert isinstance(first, Batch)
+    assert type(first.payloads[0]) is bytes and first.payloads == [b"alone"]
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_send_many_when_the_list_just_fills_the_block_then_one_and_else_two(more: int) -> None:
+    core, half = joined(), BLOCK_BYTES_MAX // 2
+    core.add(b"1234")
+    assert core.add_many([bytes(half - 8), bytes(half - 12 + more)], 0) == 2
+    assert len(sent_blocks(core, everything=False)) == more
+    assert core.add_many([], 0) == 0
+    assert core.add(b"x") is (Added.BUFFERED if more else Added.FULL)
+    assert all(len(encode_block(block)) <= BLOCK_BYTES_MAX for _, block in sent_blocks(core))
+
+
+def test_send_many_when_the_list_is_empty_then_no_block_is_opened() -> None:
+    core = joined()
+    assert core.add_many([], 0) == 0
+    assert core.add(b"x") is Added.FIRST

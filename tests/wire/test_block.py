@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unisono.base.errors import WireError
-from unisono.wire.block import block_bytes, count_block, decode_block, encode_block
+from unisono.wire.block import (
+    block_bytes,
+    count_block,
+    decode_block,
+    encode_block,
+    encode_sole,
+    sole_payload,
+)
 
 PAYLOADS = st.lists(st.binary(max_size=40), max_size=20)
 
@@ -75,3 +82,13 @@ def test_block_when_bytes_are_random_then_wire_error_or_round_trip(junk: bytes) 
     except WireError:
         return
     assert encode_block(payloads) == junk
+
+
+@given(PAYLOADS)
+def test_sole_payload_when_there_is_one_then_it_and_else_none(payloads: list[bytes]) -> None:
+    block = memoryview(encode_block(payloads))
+    assert sole_payload(block) == (payloads[0] if len(payloads) == 1 else None)
+    if len(payloads) == 1:
+        assert encode_sole(len(payloads[0])) + payloads[0] == block
+        for cut in range(len(block)):
+            assert sole_payload(block[:cut]) is None

@@ -167,3 +167,21 @@ def test_frame_when_too_long_to_send_then_usage_error() -> None:
 def test_keyring_when_shown_then_without_the_key() -> None:
     frame = native.encode_keyring(1, native.Verb.INSTALL, b"s3cret" * 30)
     assert "s3cret" not in repr(native.decode_to_daemon(memoryview(frame)))
+
+
+@given(TO_CLIENT)
+def test_block_when_split_then_as_decoded_and_for_other_frames_none(
+    message: native.ToClient,
+) -> None:
+    frame = memoryview(encode(message))
+    if isinstance(message, native.Block):
+        assert native.split_block(frame) == (message.node_id, message.pid, message.block)
+        for damaged in (frame[:12], bytes(frame[:5]) + b"\1" + bytes(frame[6:])):
+            assert native.split_block(memoryview(damaged)) is None
+    else:
+        assert native.split_block(frame) is None
+
+
+def test_frame_bytes_when_asked_for_a_place_then_of_the_frame_that_begins_there() -> None:
+    stream = native.encode_leave() + native.encode_hello()
+    assert [native.frame_bytes(stream, start) for start in (0, 8)] == [8, 12]

@@ -13,19 +13,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
-from typing import Final, TypeAlias, TypeVar, cast
+from typing import Final, TypeAlias, TypeVar
 
+from unisono.aio.native import NativeConnection
+from unisono.aio.waiters import Waiters, now
 from unisono.base.errors import ClusterError, ConnectionLost, CsError, WireError
 from unisono.base.group import Buffer
-from unisono.base.limits import (
-    CLIENT_INBOX_BYTES_MAX,
-    CLIENT_UNREAD_SECONDS_MAX,
-    CLIENT_UNSENT_BYTES_MAX,
-)
+from unisono.base.limits import CLIENT_INBOX_BYTES_MAX
 from unisono.client.core import Added, State
 from unisono.client.cpg import CpgCore
 from unisono.client.discovery import connect_stream
-from unisono.client.native import NativeCore
 from unisono.ipc import qb_client
 from unisono.ipc.endpoint import Endpoint
 
@@ -39,160 +36,6 @@ _EVENTS_PER_TURN_MAX: Final = 256
 _PAUSE_SECONDS_MIN: Final = 0.0002
 _PAUSE_SECONDS_MAX: Final = 0.01
 """libqb wakes nobody for a reply, nor for room to send: one looks at growing intervals."""
-
-
-def now() -> float:
-    """Seconds of the running loop's clock: monotonic, and virtual where the loop is."""
-    return asyncio.get_running_loop().time()
-
-
-class _Waiters:
-    """Those who wait for anything to change; everybody wakes and looks again."""
-
-    __slots__ = ("_futures", "loop")
-
-    def __init__(self) -> None:
-        self.loop = asyncio.get_running_loop()
-        self._futures: set[asyncio.Future[None]] = set()
-
-    def wake(self) -> None:
-        for future in self._futures:
-            if not future.done():
-                future.set_result(None)
-
-    async def wait(self, deadline: float | None, seconds: float | None = None) -> None:
-        """Until `wake`, or for so many seconds; ClusterError TIMEOUT at `deadline`."""
-        end = deadline
-        if seconds is not None:
-            end = now() + seconds if deadline is None else min(deadline, now() + seconds)
-        future: asyncio.Future[None] = self.loop.create_future()
-        self._futures.add(future)
-        try:
-            if end is None:
-                await future
-            else:
-                async with asyncio.timeout(end - now()):
-                    await future
-        except TimeoutError:
-            if end != deadline:
-                return
-            raise ClusterError(CsError.TIMEOUT, "the local daemon") from None
-        finally:
-            self._futures.discard(future)
-
-
-class NativeConnection(asyncio.Protocol):
-    """The native stream on asyncio's own transport."""
-
-    def __init__(self) -> None:
-        self.core = NativeCore()
-        self.add: Callable[[Buffer, bool], Added] = self.core.add
-        self.add_many = self.core.add_many
-        self._waiters = _Waiters()
-        self._transport: asyncio.Transport | None = None
-        self._paused = False
-        self._full = False
-        self._due = False
-
-    # -- for the session ---------------------------------------------------------------------------
-
-    def order(self, do: Callable[[], _T]) -> _T:
-        """Let the core queue something; alone with it where there are threads."""
-        return do()
-
-    def flush_soon(self) -> bool:
-        """Send everything at the end of this turn of the loop; False: wait in `flush` first."""
-        if not self._due:
-            self._due = True
-            self._waiters.loop.call_soon(self._flush_all)
-        return not self._full
-
-    async def flush(self, deadline: float | None = None) -> None:
-        """Send what is complete; waits while too much is unsent. ConnectionLost."""
-        self._write(everything=False)
-        taken, start = self.core.taken_bytes, now()
-        while self._full:
-            self.core.check_read(taken, now() - start)
-            self._resume()
-            await self._waiters.wait(deadline, CLIENT_UNREAD_SECONDS_MAX)
-        self.core.check()
-
-    async def progress(self, seen: int, deadline: float | None) -> None:
-        """Until the core's version differs from `seen`, or perhaps earlier."""
-        self._resume()
-        if self.core.version == seen:
-            await self._waiters.wait(deadline)
-
-    def close(self) -> None:
-        """End the connection; what the socket takes at once is still sent."""
-        if self._transport is not None:
-            self._flush_all()
-            if self._transport.get_write_buffer_size():
-                self._transport.abort()
-            else:
-                self._transport.close()
-        self._end("closed")
-
-    def _flush_all(self) -> None:
-        self._due = False
-        self._write(everything=True)
-
-    def _write(self, *, everything: bool) -> None:
-        if self._transport is not None and self.core.state is not State.LOST:
-            data = self.core.drain(everything=everything)
-            if data:
-                self._transport.write(data)
-
-    def _pause(self, pause: bool) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._paused = pause
-            if pause:
-                self._transport.pause_reading()
-            else:
-                self._transport.resume_reading()
-
-    def _resume(self) -> None:
-        if self._paused and self.core.inbox_bytes < CLIENT_INBOX_BYTES_MAX // 2:
-            self._pause(False)
-
-    def _end(self, reason: str) -> None:
-        self.core.fail(reason)
-        self._full = False
-        self._waiters.wake()
-
-    # -- for asyncio -------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is ours."""
-        self._transport = cast(asyncio.Transport, transport)
-        self._transport.set_write_buffer_limits(high=CLIENT_UNSENT_BYTES_MAX)
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes came."""
-        try:
-            self.core.receive(data)
-        except WireError as reason:
-            self._end(f"the daemon broke the protocol: {reason}")
-            if self._transport is not None:
-                self._transport.abort()
-            return
-        if self.core.inbox_bytes > CLIENT_INBOX_BYTES_MAX and not self._paused:
-            self._pause(True)
-        self._waiters.wake()
-
-    def pause_writing(self) -> None:
-        """Too much is unsent."""
-        self._full = True
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        self._full = False
-        self._waiters.wake()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The daemon closed, or we did."""
-        self._transport = None
-        self._end(str(exc) if exc else "the daemon closed the connection")
 
 
 class QbConnection:
@@ -217,7 +60,7 @@ class QbConnection:
         self.add_many: Callable[[Sequence[Buffer], int, bool], int] = self.core.add_many
         self._client = client
         self._descriptors: tuple[int, ...] = (client.fileno(), client.liveness_fileno())
-        self._waiters = _Waiters()
+        self._waiters = Waiters()
         self._sending = asyncio.Lock()
         self._answering = False
         self._due = False
@@ -385,14 +228,7 @@ async def open_native(endpoint: Endpoint) -> Connection:
     connect = opener.get()
     if connect is not None:
         return await connect(endpoint)
-    stream = connect_stream(endpoint)
-    try:
-        loop = asyncio.get_running_loop()
-        _, connection = await loop.create_unix_connection(NativeConnection, sock=stream)
-    except BaseException:
-        stream.close()
-        raise
-    return connection
+    return NativeConnection(connect_stream(endpoint))
 
 
 async def open_qb(endpoint: Endpoint, deadline: float) -> Connection:

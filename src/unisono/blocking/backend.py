@@ -30,7 +30,6 @@ __all__ = ["Connection", "Lock", "now", "open_native", "open_qb", "sleep"]
 Lock = threading.RLock
 _T = TypeVar("_T")
 
-_RECEIVE_BYTES: Final = 256 * 1024
 _EVENTS_PER_TURN_MAX: Final = 256
 _PAUSE_SECONDS_MIN: Final = 0.0002
 _PAUSE_SECONDS_MAX: Final = 0.01
@@ -138,28 +137,32 @@ class Connection(ABC):
 class NativeConnection(Connection):
     """The native stream on a socket."""
 
-    __slots__ = ("_stream", "_unsent", "core")
+    __slots__ = ("_stream", "core")
     core: NativeCore
 
     def __init__(self, stream: socket.socket) -> None:
         super().__init__()
         self.core = NativeCore()
         self._stream = stream
-        self._unsent = memoryview(b"")
 
     def _send(self, deadline: float | None) -> None:
         taken, start = self.core.taken_bytes, now()
         while True:
-            if not self._unsent:
-                self._unsent = memoryview(self.core.drain())
-                if not self._unsent:
-                    return
+            self.core.finish()
+            if not self.core.unsent_bytes:
+                return
             try:
-                # What is left stays in its place: an interrupt must not cut a frame.
-                self._unsent = self._unsent[self._stream.send(self._unsent) :]
+                self.core.sent(self._stream.sendmsg(self.core.output(), (), socket.MSG_NOSIGNAL))
             except BlockingIOError:
                 self.core.check_read(taken, now() - start)
                 self._wait_for_room(deadline)
+            except OSError:
+                self._read_rest()
+                raise
+            except BaseException:
+                # Nobody knows how much is gone: better no stream than one with a frame cut.
+                self._end("interrupted while it sent")
+                raise
 
     def _wait_for_room(self, deadline: float | None) -> None:
         """Until the daemon takes more; reads meanwhile, unless that is for another thread."""
@@ -178,6 +181,15 @@ class NativeConnection(Connection):
             if reads:
                 self._reading.release()
 
+    def _read_rest(self) -> None:
+        """Receive what the daemon wrote before its end, unless that is for another thread."""
+        if self._reading.acquire(False):
+            try:
+                while self._wait(0):
+                    self._read()
+            finally:
+                self._reading.release()
+
     def _wait(self, seconds: float | None) -> bool:
         if self._stream.fileno() < 0:
             return False
@@ -187,11 +199,11 @@ class NativeConnection(Connection):
 
     def _receive(self) -> None:
         try:
-            data = self._stream.recv(_RECEIVE_BYTES)
+            count = self._stream.recv_into(self.core.room())
         except BlockingIOError:
             return
-        if data:
-            self.core.receive(data)
+        if count:
+            self.core.received(count)
         else:
             self._end("the daemon closed the connection")
 

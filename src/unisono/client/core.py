@@ -27,7 +27,7 @@ from unisono.base.limits import (
     MESSAGE_BYTES_MAX,
 )
 from unisono.client.values import REASONS, Batch, BatchEvent, Gap, Member, Reason, Ring, View
-from unisono.wire.block import decode_block
+from unisono.wire.block import decode_block, sole_payload
 
 _ENTRY_BYTES: Final = 64
 """What a waiting entry of the inbox counts beside its bytes."""
@@ -297,10 +297,17 @@ class Core(ABC):
         if self._rings and self.state in (State.JOINING, State.JOINED):
             self._put(ring)
 
-    def _on_block(self, node_id: int, pid: int, block: bytes) -> None:
-        if self.state is State.JOINED:
-            self.inbox.append(Block(self._member(node_id, pid), block))
+    def _on_block(self, node_id: int, pid: int, block: memoryview) -> None:
+        if self.state is not State.JOINED:
+            return
+        # What is kept is copied here, once: the view ends with the next read.
+        sender, payload = self._member(node_id, pid), sole_payload(block)
+        if payload is None:
+            self.inbox.append(Block(sender, bytes(block)))
             self._took += len(block) + _ENTRY_BYTES
+        else:
+            self.inbox.append(Batch(sender, [bytes(payload)]))
+            self._took += len(payload) + _ENTRY_BYTES
 
     def _put(self, item: BatchEvent) -> None:
         self.inbox.append(item)

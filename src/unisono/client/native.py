@@ -6,23 +6,29 @@ Keeps:       a block is closed before it grows beyond 32 kB; a larger message is
 """
 
 from bisect import bisect_right
+from collections import deque
 from collections.abc import Sequence
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Final, assert_never, cast
 
 from unisono.base.errors import CsError
 from unisono.base.group import Buffer
 from unisono.base.limits import BLOCK_BYTES_MAX, CLIENT_UNSENT_BYTES_MAX, MESSAGE_BYTES_MAX
 from unisono.client.core import Added, Core, Entry, State, as_bytes, too_big
+from unisono.client.intake import Intake
 from unisono.client.values import Member, Ring
 from unisono.wire import native
-from unisono.wire.block import HEADER_BYTES, WORD_BYTES, encode_block
+from unisono.wire.block import HEADER_BYTES, WORD_BYTES, encode_block, encode_sole
 
 _ROOM: Final = BLOCK_BYTES_MAX - HEADER_BYTES
 """Bytes of a block for payloads and their end offsets."""
 _BUFFERED: Final = Added.BUFFERED
 _MANY_MAX: Final = 8_192
 """Messages looked at in one step of `add_many`."""
+_PIECES_MAX: Final = 256
+"""Pieces of one gathering write (ours; IOV_MAX is 1024)."""
+_COPY_BYTES_MAX: Final = 4_096
+"""What is shorter is copied behind its header; what is not is a piece of its own."""
 
 
 class NativeCore(Core):
@@ -30,47 +36,67 @@ class NativeCore(Core):
 
     __slots__ = (
         "_append",
-        "_due",
-        "_need",
+        "_intake",
         "_output",
         "_pending",
         "_room",
         "_safe",
-        "_tail",
+        "room",
+        "unsent_bytes",
     )
 
     def __init__(self) -> None:
         super().__init__()
-        self._output: list[bytes] = []
+        self.unsent_bytes = 0
+        """Bytes that are to be sent, without the block at hand."""
+        self._output: deque[Buffer] = deque()
         self._pending: list[bytes] = []
         self._append = self._pending.append
         self._room = -1
         """Bytes for the next payload in the block at hand; negative: no block is open."""
         self._safe = False
-        self._due = 0
-        self._tail = bytearray()
-        self._need = 0
+        self._intake = Intake()
+        self.room = self._intake.room
+        """Where the driver puts the next bytes that come; then it calls `received`."""
 
     # -- out ---------------------------------------------------------------------------------------
 
-    def drain(self, *, everything: bool = True) -> bytes:
-        """What is to be sent now, and forget it; an unfinished block only with `everything`."""
-        if everything:
+    def finish(self) -> None:
+        """Finish the block at hand: it is to be sent, too."""
+        if self._pending:
             self._close_block()
-        output, self._output = self._output, []
-        self._due = 0
-        return output[0] if len(output) == 1 else b"".join(output)
+
+    def output(self) -> list[Buffer]:
+        """The next pieces to be sent; the driver says by `sent` how far it came."""
+        return list(islice(self._output, _PIECES_MAX))
+
+    def sent(self, count: int) -> None:
+        """The first `count` bytes of `output` are gone."""
+        output = self._output
+        self.unsent_bytes -= count
+        while count:
+            piece = output[0]
+            count -= len(piece)
+            if count < 0:
+                # So many bytes of its end are left.
+                output[0] = memoryview(piece)[count:]
+                return
+            output.popleft()
 
     def greet(self) -> None:
         """HELLO."""
-        self._output.append(native.encode_hello())
+        self._put_out(native.encode_hello())
+
+    def _put_out(self, frame: bytes) -> None:
+        self._output.append(frame)
+        self.unsent_bytes += len(frame)
 
     def _put_join(self) -> None:
-        self._output.append(native.encode_join(self.name, rings=self._rings))
+        self._put_out(native.encode_join(self.name, rings=self._rings))
 
     def _put_leave(self) -> None:
         self._close_block()
-        self._output.append(native.encode_leave())
+        self._put_out(native.encode_leave())
 
     def add(self, data: Buffer, safe: bool = False) -> Added:
         """Queue one message."""
@@ -90,7 +116,7 @@ class NativeCore(Core):
         if len(data) > MESSAGE_BYTES_MAX:
             raise too_big(len(data))
         added = Added.FULL if self._pending else Added.FIRST
-        self._close_block()
+        self.finish()
         self._safe = safe
         self._append(data)
         self._room = _ROOM - len(data) - 2 * WORD_BYTES
@@ -111,9 +137,16 @@ class NativeCore(Core):
         if safe is not self._safe:
             self._close_block()
             self._safe = safe
+        room = self._room + WORD_BYTES if self._pending else _ROOM
+        total = sum(sizes) + WORD_BYTES * len(sizes)
+        if 0 < total <= room and self.unsent_bytes < CLIENT_UNSENT_BYTES_MAX:
+            # All in the block at hand, as most lists are: no need to know where each one ends.
+            self._pending += messages
+            self._room = room - total - WORD_BYTES
+            return start + len(messages)
         ends = list(accumulate(map(WORD_BYTES.__add__, sizes)))
         taken = before = 0
-        while taken < len(messages) and self._due < CLIENT_UNSENT_BYTES_MAX:
+        while taken < len(messages) and self.unsent_bytes < CLIENT_UNSENT_BYTES_MAX:
             room = self._room + WORD_BYTES if self._pending else _ROOM
             stop = bisect_right(ends, before + room, lo=taken)
             if stop == taken and not self._pending:
@@ -133,23 +166,32 @@ class NativeCore(Core):
 
     def _close_block(self) -> None:
         self._room = -1
-        if self._pending:
-            block = encode_block(self._pending)
-            self._output += (native.send_header(len(block), safe=self._safe), block)
-            self._due += len(block)
-            self._pending = []
-            self._append = self._pending.append
+        pending = self._pending
+        if not pending:
+            return
+        if len(pending) == 1:
+            start, payloads = encode_sole(len(pending[0])), pending[0]
+        else:
+            start, payloads = b"", encode_block(pending)
+        head = native.send_header(len(start) + len(payloads), safe=self._safe) + start
+        if len(payloads) < _COPY_BYTES_MAX:
+            self._put_out(head + payloads)
+        else:
+            self._put_out(head)
+            self._put_out(payloads)
+        self._pending = []
+        self._append = self._pending.append
 
     def ask_status(self) -> int:
         """QUERY 1: JSON."""
         question = self._question()
-        self._output.append(native.encode_query(question, native.What.STATUS))
+        self._put_out(native.encode_query(question, native.What.STATUS))
         return question
 
     def ask_members(self, name: bytes) -> int:
         """QUERY 2."""
         question = self._question()
-        self._output.append(native.encode_query(question, native.What.MEMBERS, name))
+        self._put_out(native.encode_query(question, native.What.MEMBERS, name))
         return question
 
     def read_members(self, body: bytes) -> tuple[Member, ...]:
@@ -159,30 +201,25 @@ class NativeCore(Core):
 
     # -- in ----------------------------------------------------------------------------------------
 
-    def receive(self, chunk: bytes) -> None:
-        """Take bytes from the stream, cut anywhere; WireError when the daemon talks nonsense."""
-        if self._tail:
-            self._tail += chunk
-            if len(self._tail) < self._need:
-                return
-            chunk = bytes(self._tail)
-            self._tail = bytearray()
-        frames, used = native.split_frames(memoryview(chunk))
+    def received(self, count: int) -> bool:
+        """`count` bytes came into `room`: whether they made anything happen; WireError."""
+        frames = self._intake.frames(count)
         for frame in frames:
-            self._on_frame(frame)
-        if used < len(chunk):
-            self._tail = bytearray(memoryview(chunk)[used:])
-            self._need = native.HEADER_BYTES
-            if len(self._tail) >= native.HEADER_BYTES:
-                self._need = native.frame_bytes(self._tail)
-        if frames:
-            self.version += 1
+            block = native.split_block(frame)
+            if block is None:
+                self._on_frame(frame)
+            else:
+                self._on_block(*block)
+        if not frames:
+            return False
+        self.version += 1
+        return True
 
     def _on_frame(self, frame: memoryview) -> None:
         event = native.decode_to_client(frame)
         match event:
-            case native.Block(node_id, pid, block):
-                self._on_block(node_id, pid, bytes(block))
+            case native.Block(node_id, pid, block):  # by `split_block` already, as a rule
+                self._on_block(node_id, pid, block)
             case native.View(members, joined, left):
                 self._on_view(
                     *([Entry(*entry) for entry in part] for part in (members, joined, left))
@@ -202,7 +239,3 @@ class NativeCore(Core):
                     self._on_reply(CsError.VERSION)
             case _:
                 assert_never(event)
-
-
-def _entries(members: list[native.Member]) -> list[Entry]:
-    return [Entry(*member) for member in members]

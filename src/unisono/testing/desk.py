@@ -6,7 +6,6 @@ Keeps:       what a client wrote before its end is read before its end; a daemon
              every connection with it; one process is in a group once.
 """
 
-import asyncio
 from collections.abc import Callable
 from itertools import count
 from typing import Final
@@ -165,18 +164,17 @@ class Desk:
 
     # -- for processes -----------------------------------------------------------------------------
 
-    def connect(self, pid: Pid, protocol: asyncio.Protocol) -> Stream:
-        """A new connection of the process `pid` for `protocol`; there must be a daemon."""
+    def connect(self, pid: Pid) -> Stream:
+        """A new connection of the process `pid`; there must be a daemon."""
         at = self.node.world.scheduler.at
         ordinal = self._ordinals[pid] = self._ordinals.get(pid, -1) + 1
         guest = Guest(self, ClientId(next(self._numbers)), connection_pid(pid, ordinal))
         there, back = (Direction(at, self._draw_arrival_ns) for _ in range(2))
-        guest.stream = Stream(protocol, there, back, guest.request, guest.hang_up)
+        guest.stream = Stream(there, back, guest.request, guest.hang_up)
         self._guests[guest.number] = guest
         credentials = Credentials(guest.pid, 0, 0)
         waiting = Waiting(ClientConnected(guest.number, Service.NATIVE, credentials))
         there.pass_on(self._offer_if_known, guest, waiting)
-        protocol.connection_made(guest.stream)
         return guest.stream
 
     def _offer_if_known(self, guest: Guest, waiting: Waiting) -> None:

@@ -5,18 +5,25 @@ Keeps:       the scheduler's clock is the loop's; tasks and futures hash by thei
 Never:       sleeps, polls a descriptor, starts a thread.
 """
 
+from __future__ import annotations
+
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from contextvars import Context
+from functools import partial
 from itertools import count
 from math import ceil
 from selectors import SelectorKey, SelectSelector
-from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, TypeVarTuple, Unpack
 
 from unisono.base.errors import UsageError
 from unisono.base.ids import MS, SECOND, Nanos
 from unisono.sim.scheduler import Scheduler
+from unisono.testing.stream import Stream
+
+if TYPE_CHECKING:
+    from _typeshed import FileDescriptorLike
 
 _T = TypeVar("_T")
 _Ts = TypeVarTuple("_Ts")
@@ -28,6 +35,7 @@ TURNS_PER_MS: Final = 100
 
 PLEAS_MAX: Final = 3
 """How often tasks are cancelled that go on waiting after the end."""
+_NO_DESCRIPTORS: Final = "no sockets or pipes in virtual time: give the test a stand-in"
 
 
 class Stuck(Exception):
@@ -72,7 +80,7 @@ class _Leaper(SelectSelector):
     def register(self, fileobj: Any, events: int, data: Any = None) -> SelectorKey:
         """Only the loop's own pipe, which is the first to come."""
         if self.get_map():
-            raise UsageError("no sockets or pipes in virtual time: give the test a stand-in")
+            raise UsageError(_NO_DESCRIPTORS)
         return super().register(fileobj, events, data)
 
     def select(self, timeout: float | None = None) -> list[tuple[SelectorKey, int]]:
@@ -138,6 +146,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> _Task:
         return _Task(coroutine, ordinal=next(self._ordinals), loop=loop, **named)
 
+    def add_reader(
+        self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts
+    ) -> None:
+        """Watch a simulated socket for what arrives."""
+        _simulated(fd).watch_input(partial(callback, *args))
+
+    def remove_reader(self, fd: FileDescriptorLike) -> bool:
+        """Do not watch it any more."""
+        _simulated(fd).watch_input(None)
+        return True
+
+    def add_writer(
+        self, fd: FileDescriptorLike, callback: Callable[[Unpack[_Ts]], Any], *args: *_Ts
+    ) -> None:
+        """Watch a simulated socket for room."""
+        _simulated(fd).watch_room(partial(callback, *args))
+
+    def remove_writer(self, fd: FileDescriptorLike) -> bool:
+        """Do not watch it any more."""
+        _simulated(fd).watch_room(None)
+        return True
+
     # -- time --------------------------------------------------------------------------------------
 
     def _leap(self, timeout: float | None) -> None:
@@ -173,3 +203,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         # The scheduler's bound is one for a whole run; here it serves for one leap.
         scheduler.calls = 0
         scheduler.run_until(scheduler.now + duration_ns, lambda: self._woken)
+
+
+def _simulated(fd: FileDescriptorLike) -> Stream:
+    if not isinstance(fd, Stream):
+        raise UsageError(_NO_DESCRIPTORS)
+    return fd

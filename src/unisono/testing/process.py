@@ -9,7 +9,8 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import unisono
-from unisono.aio.backend import Connection, NativeConnection
+from unisono.aio.backend import Connection
+from unisono.aio.native import NativeConnection
 from unisono.aio.node import TIMEOUT_SECONDS
 from unisono.base.errors import ConnectionLost, UsageError
 from unisono.base.ids import NodeId, Pid
@@ -81,10 +82,10 @@ class Process:
         desk = self._cluster.desk(self.node)
         if endpoint.name == "cpg" or not desk.node.running:
             raise ConnectionLost(f"no daemon at {endpoint}")
-        connection = NativeConnection()
-        self._streams = [stream for stream in self._streams if not stream.is_closing()]
-        self._streams.append(desk.connect(self.pid, connection))
-        return connection
+        stream = desk.connect(self.pid)
+        self._streams = [each for each in self._streams if not each.is_closed]
+        self._streams.append(stream)
+        return NativeConnection(stream)
 
     async def _do_nothing(self) -> None:
         """A dead process does not even fail, but a test that goes on with its node is wrong."""

@@ -1,21 +1,20 @@
-"""The program's end of a simulated socket: what asyncio calls a transport.
+"""The program's end of a simulated socket: what the door reads, writes and lets the loop watch.
 
-Speaks:      asyncio's transport interface to the door's protocol; frames and bytes to the desk.
-Counterpart: unix(7) stream sockets, and asyncio's buffers before and behind them.
+Speaks:      a non-blocking socket's calls to the door; frames and bytes to the desk.
+Counterpart: unix(7) stream sockets, and a loop that looks at them.
 Keeps:       each direction in order and a little late; who does not read is told so to the writer.
 """
 
-import asyncio
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeAlias
 
+from unisono.base.group import Buffer
 from unisono.wire.native import split_frames
 
 SOCKET_BYTES: Final = 212_992
 """What a socket takes before writes are refused: net.core.wmem_default of Linux."""
-WRITE_HIGH_BYTES: Final = 64 * 1024
-"""asyncio's high-water mark, unless the protocol sets its own."""
+Watcher: TypeAlias = Callable[[], object] | None
 
 
 class Direction:
@@ -34,142 +33,134 @@ class Direction:
         self._at(self._free_at, call, *arguments)
 
 
-class Stream(asyncio.Transport):
+class Stream:
     """A connected stream. `to_daemon(frame)` and `hang_up()` are called at the daemon's end."""
 
     def __init__(
         self,
-        protocol: asyncio.Protocol,
         there: Direction,
         back: Direction,
         to_daemon: Callable[[bytes], None],
         hang_up: Callable[[], None],
     ) -> None:
-        super().__init__()
         self.unwanted_bytes = 0
         """Bytes that the daemon has written and the program does not read."""
-        self._protocol = protocol
+        self.is_closed = False
+        """The program's end is closed, by itself or because the process was killed."""
         self._there = there
         self._back = back
         self._to_daemon = to_daemon
         self._hang_up = hang_up
         self._rest = b""
         self._unread_bytes = 0
-        self._high, self._low = WRITE_HIGH_BYTES, WRITE_HIGH_BYTES // 4
-        self._is_full = False
-        self._is_closing = False
-        self._is_lost = False
+        self._arrived: deque[memoryview] = deque()
         self._is_ended = False
-        self._arrived: deque[bytes | None] = deque()
-        self._is_paused = False
+        self._on_readable: Watcher = None
+        self._on_room: Watcher = None
 
-    # -- what the protocol calls -------------------------------------------------------------------
+    # -- what the door calls -----------------------------------------------------------------------
 
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Send bytes; frames leave as soon as they are whole."""
-        if self._is_closing:
-            return
+    def fileno(self) -> int:
+        """No descriptor: only the virtual loop can watch it."""
+        return -1
+
+    def recv_into(self, buffer: memoryview, /) -> int:
+        """Read what has arrived with one write of the daemon; 0 at the end."""
+        if not self._arrived:
+            if self._is_ended:
+                return 0
+            raise BlockingIOError
+        data = self._arrived.popleft()
+        count = min(len(data), len(buffer))
+        buffer[:count] = data[:count]
+        if count < len(data):
+            self._arrived.appendleft(data[count:])
+        self.unwanted_bytes -= count
+        return count
+
+    def sendmsg(self, pieces: Sequence[Buffer], _ancillary: object, _flags: int, /) -> int:
+        """Send what finds room; frames leave as soon as they are whole."""
         if self._is_ended:
-            self._break()
-            return
-        stream = self._rest + bytes(data)
+            raise BrokenPipeError("the daemon has closed the connection")
+        room = SOCKET_BYTES - self._unread_bytes
+        if room <= 0:
+            raise BlockingIOError
+        data = b"".join(pieces)[:room]
+        stream = self._rest + data
         frames, used = split_frames(memoryview(stream))
+        # The daemon reads the beginning of a frame at once: it takes no room.
         self._rest = stream[used:]
         for frame in frames:
             self._unread_bytes += len(frame)
             self._there.pass_on(self._to_daemon, bytes(frame))
-        self._watch_room()
-
-    def get_write_buffer_size(self) -> int:
-        """Bytes that the socket did not take."""
-        return max(0, self._unread_bytes - SOCKET_BYTES)
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        """When to pause the protocol's writing, and when to let it go on."""
-        self._high = WRITE_HIGH_BYTES if high is None else high
-        self._low = self._high // 4 if low is None else low
-
-    def is_closing(self) -> bool:
-        """Whether it was closed, by us or by the daemon."""
-        return self._is_closing
-
-    def pause_reading(self) -> None:
-        """Leave what comes in the socket."""
-        self._is_paused = True
-
-    def resume_reading(self) -> None:
-        """Go on reading."""
-        self._is_paused = False
-        # As a loop does: what is there is read in a later turn.
-        self._back.pass_on(self._read)
+        return len(data)
 
     def close(self) -> None:
         """End the connection; what was written still arrives."""
-        if not self._is_closing:
-            self._is_closing = True
+        self._on_readable = self._on_room = None
+        if not self.is_closed:
+            self.is_closed = True
+            self.unwanted_bytes = 0
             self._there.pass_on(self._hang_up)
-            self._back.pass_on(self._lose)
 
-    def abort(self) -> None:
-        """End the connection at once; here nothing waits that could be thrown away."""
-        self.close()
+    # -- what the loop and the process call --------------------------------------------------------
+
+    def watch_input(self, call: Watcher) -> None:
+        """Call it whenever something has arrived, until told otherwise."""
+        self._on_readable = call
+        if call is not None and (self._arrived or self._is_ended):
+            # As a loop does: what is there is read in a later turn.
+            self._back.pass_on(self._look)
+
+    def watch_room(self, call: Watcher) -> None:
+        """Call it whenever there is room to write, until told otherwise."""
+        self._on_room = call
+        if call is not None and self._has_room():
+            self._back.pass_on(self._look)
 
     def kill(self) -> None:
-        """The process is dead: to the daemon as by `close`, on this side at once."""
-        self.close()
-        self._lose()
+        """The process is dead: to the daemon as by `close`, on this side the end at once."""
+        if not self.is_closed:
+            self.is_closed = self._is_ended = True
+            self._arrived.clear()
+            self.unwanted_bytes = 0
+            self._there.pass_on(self._hang_up)
+            self._look()
 
     # -- from the daemon ---------------------------------------------------------------------------
 
     def was_read(self, size: int) -> None:
         """The daemon has read so many bytes."""
         self._unread_bytes -= size
-        self._watch_room()
+        if self._on_room is not None and self._has_room():
+            self._back.pass_on(self._look)
 
     def send(self, data: bytes) -> None:
         """The daemon writes."""
-        self.unwanted_bytes += len(data)
-        self._back.pass_on(self._arrive, data)
+        if not self.is_closed:
+            self.unwanted_bytes += len(data)
+            self._back.pass_on(self._arrive, data)
 
     def end(self) -> None:
         """The daemon closes, or is gone: what it wrote before still arrives."""
         self._back.pass_on(self._arrive, None)
 
     def _arrive(self, data: bytes | None) -> None:
-        self._arrived.append(data)
-        self._is_ended = data is None
-        self._read()
-        if self._is_ended and self._is_full and not self._is_closing:
-            self._break()
-
-    def _break(self) -> None:
-        """Nobody reads at the other end: who writes learns it, though it may not read."""
-        self._is_closing = True
-        self._back.pass_on(self._lose)
-
-    def _read(self) -> None:
-        while self._arrived and not self._is_paused and not self._is_closing:
-            data = self._arrived.popleft()
-            if data is None:
-                self._is_closing = True
-                self._lose()
-            else:
-                self.unwanted_bytes -= len(data)
-                self._protocol.data_received(data)
-
-    def _lose(self) -> None:
-        self.unwanted_bytes = 0
-        if not self._is_lost:
-            self._is_lost = True
-            self._protocol.connection_lost(None)
-
-    def _watch_room(self) -> None:
-        size = self.get_write_buffer_size()
-        if self._is_lost:
+        if self.is_closed:
             return
-        if not self._is_full and size > self._high:
-            self._is_full = True
-            self._protocol.pause_writing()
-        elif self._is_full and size <= self._low:
-            self._is_full = False
-            self._protocol.resume_writing()
+        if data is None:
+            self._is_ended = True
+        else:
+            self._arrived.append(memoryview(data))
+        self._look()
+
+    def _has_room(self) -> bool:
+        """Whether a loop would say so: as soon as three quarters are free, or nobody reads."""
+        return self._is_ended or self._unread_bytes * 4 <= SOCKET_BYTES
+
+    def _look(self) -> None:
+        """Call who watches, as long as there is something for them."""
+        while self._on_readable is not None and (self._arrived or self._is_ended):
+            self._on_readable()
+        if self._on_room is not None and self._has_room():
+            self._on_room()

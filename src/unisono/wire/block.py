@@ -17,6 +17,8 @@ from unisono.base.group import Buffer
 
 _Bytes = TypeVar("_Bytes", bytes, memoryview)
 _WORD: Final = Struct("<I")
+_SOLE: Final = Struct("<II")
+"""All that precedes the payload of a block that has one."""
 WORD_BYTES: Final = 4
 """Bytes of the count, and of each end offset."""
 HEADER_BYTES: Final = WORD_BYTES
@@ -28,6 +30,18 @@ def encode_block(payloads: Sequence[Buffer]) -> bytes:
     """One block of `payloads` in order; memoryviews must have items of one byte."""
     words = array("I", [len(payloads), *accumulate(map(len, payloads))])
     return b"".join([words, *payloads])
+
+
+def encode_sole(payload_bytes: int) -> bytes:
+    """What precedes the payload in a block that has one; to gather pieces."""
+    return _SOLE.pack(1, payload_bytes)
+
+
+def sole_payload(block: memoryview) -> memoryview | None:
+    """The payload of a block that has one, as a view; None for all others, malformed or not."""
+    if len(block) >= _SOLE.size and _SOLE.unpack_from(block) == (1, len(block) - _SOLE.size):
+        return block[_SOLE.size :]
+    return None
 
 
 def block_bytes(count: int, payload_bytes: int) -> int:

@@ -187,6 +187,7 @@ ToDaemon: TypeAlias = Hello | Join | Leave | Send | Query | Keyring
 ToClient: TypeAlias = Welcome | Reply | View | Ring | Block | Answer | Progress
 
 _HEADER: Final = Struct("<IBBH")
+_LENGTH: Final = Struct("<I")
 _HELLO: Final = Struct("<I")
 _QUERY: Final = Struct("<II")
 _KEYRING: Final = Struct("<IB3xI")
@@ -215,6 +216,9 @@ _FLAGS: Final = {
     Kind.KEYRING: KEYRING_FORCE,
 }
 
+_BLOCK_KIND: Final = int(Kind.BLOCK)
+"""A plain int: comparing enums costs more than all the rest."""
+
 
 # -- frames ----------------------------------------------------------------------------------------
 
@@ -227,9 +231,9 @@ def frame_header(kind: int, body_bytes: int, flags: int = 0) -> bytes:
     return _HEADER.pack(length, kind, flags, 0)
 
 
-def frame_bytes(start: Buffer) -> int:
-    """Length of the frame that begins with `start` (8 bytes or more); WireError out of bounds."""
-    length = int(_HEADER.unpack_from(start)[0])
+def frame_bytes(stream: Buffer, start: int = 0) -> int:
+    """Length of the frame that begins at `start` (8 bytes or more); WireError out of bounds."""
+    length: int = _LENGTH.unpack_from(stream, start)[0]
     if not HEADER_BYTES <= length <= NATIVE_FRAME_BYTES_MAX:
         raise WireError(f"frame of {length} bytes")
     return length
@@ -243,11 +247,12 @@ def split_frames(stream: memoryview) -> tuple[list[memoryview], int]:
     frames: list[memoryview] = []
     start, end = 0, len(stream)
     while start + HEADER_BYTES <= end:
-        length = frame_bytes(stream[start : start + HEADER_BYTES])
-        if start + length > end:
+        length = frame_bytes(stream, start)
+        stop = start + length
+        if stop > end:
             break
-        frames.append(stream[start : start + length])
-        start += length
+        frames.append(stream[start:stop])
+        start = stop
     return frames, start
 
 
@@ -388,6 +393,19 @@ def encode_answer(request: int, body: Buffer = b"", error: int = CsError.OK) -> 
 def encode_progress(request: int, body: Buffer) -> bytes:
     """PROGRESS of a KEYRING."""
     return frame_header(Kind.PROGRESS, _PROGRESS.size + len(body)) + _PROGRESS.pack(request) + body
+
+
+def split_block(frame: memoryview) -> tuple[int, int, memoryview] | None:
+    """Sender (node, pid) and block of a BLOCK, which is what comes most; None for all others.
+
+    For frames of `split_frames`; what is malformed is left to `decode_to_client`.
+    """
+    if len(frame) < _BLOCK_FRAME.size:
+        return None
+    _, kind, flags, zero, node_id, pid = _BLOCK_FRAME.unpack_from(frame)
+    if kind != _BLOCK_KIND or flags or zero:
+        return None
+    return node_id, pid, frame[_BLOCK_FRAME.size :]
 
 
 def decode_to_client(frame: memoryview) -> ToClient:
