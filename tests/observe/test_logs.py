@@ -96,7 +96,7 @@ def test_debug_lines_are_written_only_when_asked_for(make):
     log, read = make()
     log.mark(Marked(Mark.STATE_ENTERED, text="gather"))
     assert read() == []
-    log, read = make(debug=True)
+    log, read = make(debug="on")
     log.mark(Marked(Mark.STATE_ENTERED, text="gather"))
     assert read()[0].endswith("debug   [TOTEM ] Entering gather")
 
@@ -107,7 +107,7 @@ def test_syslog_gets_priority_facility_and_ident(tmp_path, monkeypatch):
         server.bind(str(path))
         server.settimeout(5)
         monkeypatch.setattr(logs, "SYSLOG_SOCKET", str(path))
-        log = Log(LoggingSettings(to_stderr=False, debug=True))
+        log = Log(LoggingSettings(to_stderr=False, debug="on"))
         log.write(Level.NOTICE, "TOTEM", "text")
         log.write(Level.DEBUG, "TOTEM", "text")
         first, second = server.recv(1000).decode(), server.recv(1000).decode()
@@ -134,7 +134,7 @@ def test_syslog_when_absent_is_left_out(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.parametrize("mark", LINES, ids=lambda mark: mark.name)
 def test_every_line_can_be_written(make, mark):
-    log, read = make(debug=True)
+    log, read = make(debug="on")
     log.mark(Marked(mark, 12, 34, "words"))
     assert len(read()) == 1
     assert "{" not in read()[0]

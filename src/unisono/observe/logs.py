@@ -133,7 +133,7 @@ class Log:
         """OSError when the log file cannot be opened; an absent syslog is left out."""
         self._clock = clock
         self._windows: dict[Mark, _Window] = {}
-        self._threshold = Level.DEBUG if settings.debug else Level.INFO
+        self._threshold = Level.DEBUG if settings.debug != "off" else Level.INFO
         self._handlers: list[logging.Handler] = []
         if settings.to_stderr:
             self._add(logging.StreamHandler(sys.stderr), _Formatter(settings.timestamp))
