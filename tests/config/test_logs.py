@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.config.texts import conf, errors_of, read
-from unisono.base.limits import BLACKBOX_BYTES_MAX, BLACKBOX_BYTES_MIN, LOG_SUBSYSTEMS_MAX, MIB
+from unisono.base.limits import BLACKBOX_BYTES_MIN, LOG_SUBSYSTEMS_MAX, MIB
 from unisono.config.settings import LoggingSettings, SubsystemLogging
 
 DEBIAN = Path(__file__).parent / "data" / "debian-corosync.conf"
@@ -69,8 +69,7 @@ def test_logging_when_a_key_is_given_then_it_becomes_a_setting(
         ("syslog_facility: foo", "f:13: logging.syslog_facility: found foo; allowed: auth"),
         (
             "blackbox_bytes: 1",
-            f"f:13: logging.blackbox_bytes: found 1; allowed: {BLACKBOX_BYTES_MIN}.."
-            f"{BLACKBOX_BYTES_MAX} bytes",
+            f"f:13: logging.blackbox_bytes: found 1; allowed: {BLACKBOX_BYTES_MIN}..",
         ),
         ("logger_subsys {\ndebug: on\n}", 'f:13: logging.logger_subsys.subsys: found ""'),
         ("logger_subsys {\nsubsys: A B\n}", "f:14: logging.logger_subsys.subsys: found A B"),

@@ -181,7 +181,7 @@ def _run_locked(
         text = f"cannot write {instance.pid_file}: {error.strerror}"
         raise Refused(text, STATUS_PID_FILE) from error
     try:
-        log = Log(loaded.settings.logging)
+        log = Log(loaded.settings.logging, node_id=loaded.settings.node_id)
     except OSError as error:
         pid_file.remove()
         raise Refused(f"cannot open the log file: {error}") from error
