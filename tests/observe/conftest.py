@@ -72,17 +72,13 @@ def keep() -> Iterator[Callable[[Log], Log]]:
 
 
 @pytest.fixture
-def make(
-    tmp_path: Path, clock: Clock, keep: Callable[[Log], Log]
-) -> Callable[..., Kept]:
+def make(tmp_path: Path, clock: Clock, keep: Callable[[Log], Log]) -> Callable[..., Kept]:
     """A log that writes to a file, unless told otherwise."""
 
     def factory(node_id: int = 0, **changes: object) -> Kept:
         settings = replace(SILENT, to_logfile=True, logfile=str(tmp_path / "log"))
         settings = replace(settings, **changes)
-        log = Kept(
-            settings, node_id=node_id, clock=clock, syslog_socket=str(tmp_path / "devlog")
-        )
+        log = Kept(settings, node_id=node_id, clock=clock, syslog_socket=str(tmp_path / "devlog"))
         log.path = Path(settings.logfile)
         keep(log)
         return log
