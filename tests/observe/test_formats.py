@@ -1,4 +1,4 @@
-"""Formats: Corosync's lines byte for byte, syslog, JSON, and texts that want to be more than text."""
+"""Formats: Corosync's lines byte for byte, syslog, JSON, and texts that are no mere texts."""
 
 import json
 import os

@@ -13,7 +13,7 @@ from unisono.config.settings import LoggingSettings, SubsystemLogging
 from unisono.observe.lines import LINES, Level
 from unisono.observe.logs import Log
 
-LEVELS = "emerg alert crit error warning notice info debug trace".split()
+LEVELS = ["emerg", "alert", "crit", "error", "warning", "notice", "info", "debug", "trace"]
 
 
 def test_line_on_standard_error_has_corosyncs_form(capfd):

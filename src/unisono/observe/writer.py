@@ -198,7 +198,7 @@ class Writer:
         self.lost_lines += fresh
 
     def _gap_line(self) -> bytes:
-        text = f"{self._lost} lines are missing here: they came too fast or could not be written"
+        text = f"Missing here: {self._lost} lines that came too fast or could not be written"
         return self._format(Record(time.time(), Level.WARNING, "MAIN", text))
 
     def _note(self, trouble: str) -> None:
