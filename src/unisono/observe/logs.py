@@ -76,7 +76,7 @@ class Log:
         """Go on with other settings; a file that cannot be opened leaves the one before in use."""
         self._outlets.change(settings)
         self._take(settings)
-        self._outlets.drop_unwanted(settings)
+        self._outlets.settle(settings)
 
     def reopen(self) -> None:
         """Open files anew where their paths lead elsewhere now: they were rotated."""

@@ -59,10 +59,12 @@ class Outlets:
         for key, owner in wanted.items():
             if key not in self._writers and not self._move(key, owner, wanted, settings):
                 self._add(key, owner, self._target(key), settings)
-                self._writers[key].order(self._writers[key].target.reopen)
 
-    def drop_unwanted(self, settings: LoggingSettings) -> None:
-        """Let targets end that no route leads to any more; what they have is written first."""
+    def settle(self, settings: LoggingSettings) -> None:
+        """Let targets end that no route leads to any more; what they have is written first.
+
+        The others see to it that they are open, and whoever cannot be is told of by the new routes.
+        """
         wanted = all_wanted(settings)
         self._ending = [writer for writer in self._ending if writer.is_running]
         for key in [key for key in self._writers if key not in wanted]:
@@ -70,6 +72,7 @@ class Outlets:
             writer.stop(hurry=False)
             self._ending.append(writer)
         self._owners = wanted
+        self.reopen()
 
     def reopen(self) -> None:
         """Let every target look whether it has to be opened anew."""
@@ -109,7 +112,7 @@ class Outlets:
         for key, writer in self._writers.items():
             target = writer.target
             if key not in wanted and self._owners.get(key) == owner and isinstance(target, LogFile):
-                writer.order(partial(target.move, path))
+                writer.order(partial(setattr, target, "path", path))
                 writer.change_format(self._format(path, settings))
                 self._writers[path] = self._writers.pop(key)
                 return True

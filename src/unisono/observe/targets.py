@@ -84,7 +84,10 @@ class StandardError(_Stream):
 
 
 class LogFile(_Stream):
-    """A file that may be moved away at any time: `path` is looked at before lines are written."""
+    """A file that may be moved away at any time: `path` is looked at before lines are written.
+
+    Another `path` makes it another file, as soon as that can be opened.
+    """
 
     __slots__ = ("_descriptor", "path")
 
@@ -101,11 +104,6 @@ class LogFile(_Stream):
     def open(self) -> None:
         """Open it now. OSError."""
         self._descriptor = open_for_appending(self.path)
-
-    def move(self, path: str) -> str:
-        """Go on in another file; in the one before as long as that cannot be opened."""
-        self.path = path
-        return self.reopen()
 
     def write(self, lines: Sequence[bytes], patience_seconds: float) -> Written:
         """See Target."""
