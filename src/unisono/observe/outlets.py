@@ -61,7 +61,7 @@ class Outlets:
                 self._add(key, owner, self._target(key), settings)
 
     def settle(self, settings: LoggingSettings) -> None:
-        """Let targets end that no route leads to any more; what they have is written first.
+        """Let targets end that no route leads to any more, after what they have to write.
 
         The others see to it that they are open, and whoever cannot be is told of by the new routes.
         """
