@@ -144,7 +144,7 @@ def test_configure_when_a_first_file_cannot_be_opened_then_the_others_say_so_and
     path.parent.mkdir()
     write(log, "kept")
     gap, kept = log.lines(path)
-    assert "Missing here: 2 lines" in gap  # the complaint about the file is one of them
+    assert "Lines missing here: 2" in gap  # the complaint about the file is one of them
     assert kept.endswith("kept")
 
 

@@ -21,7 +21,7 @@ from unisono.observe.targets import LogFile
 
 RING_SECONDS_MAX = 2.0
 """What thousands of lines may cost who logs them, on a slow machine."""
-MISSING = re.compile(r"Missing here: (\d+) lines")
+MISSING = re.compile(r"Lines missing here: (\d+)")
 
 
 # -- files -----------------------------------------------------------------------------------------

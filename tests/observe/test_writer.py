@@ -82,7 +82,7 @@ def test_put_when_the_target_hangs_then_it_never_waits_and_the_gap_is_told_where
         time.sleep(0.001)
     writer.put(record("last"))
     drain(writer)
-    gap = "Missing here: 300 lines that came too fast or could not be written"
+    gap = "Lines missing here: 300 that came too fast or could not be written"
     kept = [f"line {number}" for number in range(LOG_QUEUE_LINES_MAX)]
     assert target.lines == ["first", *kept, gap, "last"]
     assert writer.lost_lines == 300
@@ -112,10 +112,26 @@ def test_write_when_it_failed_for_a_while_then_the_count_stands_where_the_lines_
     writer.put(record("after"))
     drain(writer)
     gap = (
-        f"Missing here: {2 * LOG_BATCH_LINES_MAX} lines that came too fast or could not be written"
+        f"Lines missing here: {2 * LOG_BATCH_LINES_MAX} that came too fast or could not be written"
     )
     assert target.lines == ["before", gap, "after"]
     assert told == ["Log target stuck loses lines: x"]
+
+
+def test_gap_when_nothing_more_comes_then_it_is_told_all_the_same(write_to, monkeypatch):
+    monkeypatch.setattr("unisono.observe.writer.LOG_WINDOW_SECONDS", 0.01)
+    target = Stuck(hanging=False)
+    target.trouble = "loses lines: x"
+    writer = write_to(target)
+    writer.put(record("lost"))
+    end = time.monotonic() + SECONDS_MAX
+    while not writer.lost_lines and time.monotonic() < end:
+        time.sleep(0.001)
+    target.trouble = ""
+    while not target.lines and time.monotonic() < end:
+        time.sleep(0.001)
+    drain(writer)
+    assert target.lines == ["Lines missing here: 1 that came too fast or could not be written"]
 
 
 def test_order_when_too_many_wait_then_it_is_refused(write_to):

@@ -216,6 +216,7 @@ async def _serve(
         node.start()
         _watch(loop, node, log)
         if ready is not None:
+            log.flush()  # the starter's streams are ours only up to here
             ready.tell(0)
         collector.start()
         return await node.stopped

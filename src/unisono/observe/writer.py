@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from unisono.base.limits import (
@@ -145,7 +145,7 @@ class Writer:
         queue = self._queue
         going = True
         while going:
-            item = queue.get()
+            item = self._next()
             lines: list[bytes] = []
             while isinstance(item, Record):
                 lines.append(self._format(item))
@@ -164,6 +164,15 @@ class Writer:
                 self._catch_up()
         self.target.close()
 
+    def _next(self) -> Record | Order | _Gap | None:
+        """The next thing to do; meanwhile a gap that could not be told is tried now and then."""
+        while self._lost:
+            try:
+                return self._queue.get(timeout=LOG_WINDOW_SECONDS)
+            except Empty:
+                self._catch_up()
+        return self._queue.get()
+
     def _carry_out(self, order: Order) -> None:
         """What was asked for is answered each time, also in the target itself if it still works."""
         trouble = order()
@@ -175,7 +184,7 @@ class Writer:
     def _write(self, lines: list[bytes]) -> None:
         """Write them, and before them how many are missing."""
         gap = [self._gap_line()] if self._lost else []
-        patience = 0 if self._hurry or not lines else LOG_SEND_SECONDS_MAX
+        patience = 0 if self._hurry else LOG_SEND_SECONDS_MAX
         written, trouble = self.target.write(gap + lines, patience)
         if gap and written:
             self._lost = 0
@@ -198,7 +207,7 @@ class Writer:
         self.lost_lines += fresh
 
     def _gap_line(self) -> bytes:
-        text = f"Missing here: {self._lost} lines that came too fast or could not be written"
+        text = f"Lines missing here: {self._lost} that came too fast or could not be written"
         return self._format(Record(time.time(), Level.WARNING, "MAIN", text))
 
     def _note(self, trouble: str) -> None:
