@@ -198,6 +198,19 @@ def test_configure_when_targets_go_and_come_then_only_those_that_are_wanted_get_
     assert numbers(capfd.readouterr().err.splitlines()) == [1, 3]
 
 
+def test_configure_when_a_file_gives_way_to_standard_error_then_no_file_takes_its_place(
+    make, tmp_path, monkeypatch, capfd
+):
+    monkeypatch.chdir(tmp_path)
+    log = make()
+    write(log, 1)
+    log.configure(replace(SILENT, to_stderr=True, to_syslog=True))
+    write(log, 2)
+    log.close()
+    assert numbers(capfd.readouterr().err.splitlines()) == [2]
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+
+
 @pytest.mark.parametrize("times", [50])
 def test_configure_when_done_again_and_again_then_nothing_piles_up(make, tmp_path, times):
     log = make()

@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -198,6 +199,9 @@ def test_syslog_when_it_does_not_read_then_closing_does_not_wait_for_it(make, re
     start = time.monotonic()
     log.close()
     assert time.monotonic() - start < LOG_FLUSH_SECONDS_MAX + RING_SECONDS_MAX
+    while any(thread.name == "log syslog" for thread in threading.enumerate()):
+        time.sleep(0.01)
+        assert time.monotonic() - start < SECONDS_MAX, "waits for each line that nobody reads"
 
 
 def test_syslog_when_told_then_priority_facility_and_ident_are_there(make, receiver):

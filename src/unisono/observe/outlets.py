@@ -109,6 +109,8 @@ class Outlets:
         self, path: str, owner: str, wanted: dict[str, str], settings: LoggingSettings
     ) -> bool:
         """Let the owner's file of before become this one, so that it stays if this one fails."""
+        if path in (STANDARD_ERROR, SYSLOG):
+            return False
         for key, writer in self._writers.items():
             target = writer.target
             if key not in wanted and self._owners.get(key) == owner and isinstance(target, LogFile):

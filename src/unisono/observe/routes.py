@@ -11,9 +11,9 @@ from unisono.config.settings import LoggingSettings, LogTargets
 from unisono.observe.lines import Level
 from unisono.observe.writer import Writer
 
-STANDARD_ERROR: Final = "<stderr>"
-SYSLOG: Final = "<syslog>"
-"""Keys of the two targets that are not files; the key of a file is its path."""
+STANDARD_ERROR: Final = "\0stderr"
+SYSLOG: Final = "\0syslog"
+"""Keys of the two targets that are not files; the key of a file is its path, which has no NUL."""
 _DEBUG_LEVELS: Final = {"on": Level.DEBUG, "trace": Level.TRACE}
 _NEVER: Final = max(Level) + 1
 
