@@ -128,6 +128,24 @@ ALIKE = {
     "log word": good(more="logging {\nto_stderr: maybe\n}"),
     "log priority": good(more="logging {\nsyslog_priority: DEBUG\n}"),
     "log facility": good(more="logging {\nsyslog_facility: foo\n}"),
+    "log debug yes": good(more="logging {\ndebug: yes\n}"),
+    "log debug trace": good(more="logging {\ndebug: trace\n}"),
+    "log fileline yes": good(more="logging {\nfileline: yes\n}"),
+    "log function_name 1": good(more="logging {\nfunction_name: 1\n}"),
+    "log timestamp yes": good(more="logging {\ntimestamp: yes\n}"),
+    "log blackbox yes": good(more="logging {\nblackbox: yes\n}"),
+    "log priority error": good(more="logging {\nlogfile_priority: error\n}"),
+    "log priority foo": good(more="logging {\nlogfile_priority: foo\n}"),
+    "log facility kern": good(more="logging {\nsyslog_facility: kern\n}"),
+    "log keys of ours": good(more="logging {\nformat: json\nblackbox_bytes: 65536\n}"),
+    "subsystem unknown": good(more="logging {\nlogger_subsys {\nsubsys: A.B\ndebug: on\n}\n}"),
+    "subsystem debug yes": good(more="logging {\nlogger_subsys {\nsubsys: CPG\ndebug: yes\n}\n}"),
+    "subsystem name too long": good(
+        more=f"logging {{\nlogger_subsys {{\nsubsys: {'X' * 64}\ndebug: on\n}}\n}}"
+    ),
+    "log of a daemon": good(
+        more="logging {\nlogging_daemon {\nname: corosync\nsubsys: CPG\ndebug: on\n}\n}"
+    ),
     "log file without path": good(more="logging {\nto_logfile: yes\n}"),
     "subsystem without name": good(more="logging {\nlogger_subsys {\ndebug: off\n}\n}"),
     "subsystem with blank": good(more="logging {\nlogger_subsys {\nsubsys: A B\ndebug: off\n}\n}"),

@@ -11,7 +11,6 @@ from unisono.config.settings import (
     UST,
     AccessSettings,
     LinkSettings,
-    LoggingSettings,
     NodeSettings,
     QuorumSettings,
     SecureSettings,
@@ -48,9 +47,7 @@ def test_load_when_debians_file_says_udpu_then_it_loads() -> None:
     assert settings.cluster_name == "debian"
     assert settings.transport.bind_address == "127.0.0.1"
     assert settings.quorum == QuorumSettings(votequorum=True, expected_votes=1)
-    assert settings.logging == LoggingSettings(
-        to_logfile=True, logfile="/var/log/corosync/corosync.log"
-    )
+    assert settings.logging.logfile == "/var/log/corosync/corosync.log"
     assert len(loaded.warnings) == 1
 
 
@@ -87,8 +84,7 @@ def test_load_when_keys_come_later_then_one_warning_names_them_together() -> Non
     more = (
         "quorum {\nprovider: corosync_votequorum\nlast_man_standing: 1\n"
         "device {\nmodel: net\n}\n}\n"
-        "logging {\nfileline: on\nfunction_name: off\nsyslog_priority: INFO\n"
-        "logger_subsys {\nsubsys: CPG\ndebug: on\nto_syslog: on\n}\n}\n"
+        "logging {\nblackbox: off\nfunction_name: off\nsyslog_priority: INFO\n}\n"
         "pload {\ncount: 5\n}\n"
     )
     [warning] = warnings_of(conf("downcheck: 0", more=more))
@@ -97,9 +93,8 @@ def test_load_when_keys_come_later_then_one_warning_names_them_together() -> Non
     assert names.split(", ") == [
         "quorum.last_man_standing (f:14)",
         "quorum.device.model (f:16)",
-        "logging.fileline (f:20)",
-        "pload.count (f:30)",
-        "logging.logger_subsys.debug (f:25)",
+        "logging.blackbox (f:20)",
+        "pload.count (f:25)",
     ]
 
 
@@ -149,8 +144,8 @@ def test_load_when_warnings_abound_then_the_rest_is_counted() -> None:
 
 
 def test_load_when_names_of_one_warning_abound_then_the_rest_is_counted() -> None:
-    more = "".join(f"logger_subsys {{\nsubsys: S{n}\ndebug: on\n}}\n" for n in range(60))
-    [warning] = warnings_of(conf(more=f"logging {{\n{more}}}"))
+    more = "".join(f"exec_{n}: /bin/true\n" for n in range(60))
+    [warning] = warnings_of(conf(more=f"quorum {{\ndevice {{\nheuristics {{\n{more}}}\n}}\n}}"))
     assert warning.endswith(", 10 more")
 
 
@@ -281,42 +276,7 @@ def test_access_when_the_systems_lookup_raises_then_the_name_is_unknown() -> Non
     assert len(caught.value.errors) == 3
 
 
-# -- logging and system ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("logging", "expected"),
-    [
-        ("", LoggingSettings()),
-        ("to_stderr: off\nto_syslog: no", LoggingSettings(to_stderr=False, to_syslog=False)),
-        ("debug: on", LoggingSettings(debug=True)),
-        ("debug: trace\ntimestamp: off", LoggingSettings(debug=True, timestamp="off")),
-        ("to_logfile: on\nlogfile: /l", LoggingSettings(to_logfile=True, logfile="/l")),
-        ("logging_daemon {\nname: corosync\ndebug: on\n}", LoggingSettings(debug=True)),
-        ("logging_daemon {\nname: other\ndebug: on\n}", LoggingSettings()),
-        ("logging_daemon {\nname: corosync\nsubsys: CPG\ndebug: on\n}", LoggingSettings()),
-    ],
-)
-def test_logging_when_read_then_words_become_settings(
-    logging: str, expected: LoggingSettings
-) -> None:
-    assert read(conf(more=f"logging {{\n{logging}\n}}")).settings.logging == expected
-
-
-@pytest.mark.parametrize(
-    ("logging", "error"),
-    [
-        ("to_stderr: maybe", "f:13: logging.to_stderr: found maybe; allowed: yes, no, on, off"),
-        ("fileline: yes", "f:13: logging.fileline: found yes; allowed: on, off"),
-        ("syslog_priority: loud", "f:13: logging.syslog_priority: found loud"),
-        ("logger_subsys {\ndebug: on\n}", 'f:13: logging.logger_subsys.subsys: found ""'),
-        ("logger_subsys {\nsubsys: A B\n}", "f:14: logging.logger_subsys.subsys: found A B"),
-        ("logging_daemon {\nsubsys: A\n}", 'f:13: logging.logging_daemon.name: found ""'),
-    ],
-)
-def test_logging_when_a_word_is_wrong_then_it_is_refused(logging: str, error: str) -> None:
-    [line] = errors_of(conf(more=f"logging {{\n{logging}\n}}"))
-    assert line.startswith(error)
+# -- system ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

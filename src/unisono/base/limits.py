@@ -48,6 +48,23 @@ REFUSED_MULTICASTS_MAX: Final = 65_536
 LOG_LINES_PER_MARK: Final = 5
 """Lines that one mark may write within LOG_WINDOW_SECONDS; the rest is counted and told later."""
 LOG_WINDOW_SECONDS: Final = 10
+LOG_TEXT_CHARACTERS_MAX: Final = 512
+"""Longer text of one line is cut, as Corosync does."""
+LOG_QUEUE_LINES_MAX: Final = 2_000
+"""Lines that wait for one target; what comes beyond is counted, and told when it is empty again."""
+LOG_BATCH_LINES_MAX: Final = 16
+"""Lines written at once, so that the interpreter is held for a quarter of a millisecond at most."""
+LOG_ORDERS_MAX: Final = 64
+"""Orders (reopen, change) that wait for one target beside its lines."""
+LOG_SEND_SECONDS_MAX: Final = 1
+"""Longest wait of a target for a receiver that is full, before its line is counted as lost."""
+LOG_FLUSH_SECONDS_MAX: Final = 1
+"""Longest wait of a clean stop for targets that have lines to write."""
+LOG_SUBSYSTEMS_MAX: Final = 32
+"""LOGSYS_MAX_SUBSYS_COUNT: subsystems with settings of their own."""
+BLACKBOX_BYTES_MIN: Final = 64 * KIB
+BLACKBOX_BYTES_MAX: Final = 64 * MIB
+"""Memory of the flight recorder: some thousand records, and no more than a node can spare."""
 LEAVE_SECONDS_MAX: Final = 1
 """Longest wait for a clean goodbye."""
 

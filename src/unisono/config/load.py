@@ -15,6 +15,7 @@ from unisono.config.document import Document, Given
 from unisono.config.environment import Choice, Subject, choose
 from unisono.config.grammar import parse, shown
 from unisono.config.hosts import LocalHost, Resolver
+from unisono.config.logs import logging_settings
 from unisono.config.network import secure_settings, transport_kind, transport_settings
 from unisono.config.nodes import NodeList, read_nodes
 from unisono.config.problems import Report
@@ -22,7 +23,6 @@ from unisono.config.schema import U32_MAX
 from unisono.config.settings import (
     UST,
     AccessSettings,
-    LoggingSettings,
     NodeSettings,
     QuorumSettings,
     Settings,
@@ -101,7 +101,7 @@ def _settings(
         transport = transport_settings(document, kind, bind_address, resolver, report)
     ring = ring_settings(totem, len(document.nodes), report, secure=kind == UST)
     access = _access(document.grants, resolver, report)
-    logging = _logging(document, report)
+    logging = logging_settings(document, report)
     quorum = _quorum(document, found, report)
     if found is None:
         return None
@@ -119,26 +119,6 @@ def _settings(
         ipc_type="socket" if system.text("qb_ipc_type") == "socket" else "shm",
         state_dir=paths[0],
         sched_rr=system.switch("sched_rr"),
-    )
-
-
-def _logging(document: Document, report: Report) -> LoggingSettings:
-    logging = document.section("logging")
-    to_logfile = logging.switch("to_logfile")
-    if to_logfile and not logging.text("logfile"):
-        to_logfile = False
-        report.warning(
-            logging.place_of("to_logfile"),
-            "logging.to_logfile",
-            "is without effect, because logging.logfile names no file",
-        )
-    return LoggingSettings(
-        to_stderr=logging.switch("to_stderr"),
-        to_syslog=logging.switch("to_syslog"),
-        to_logfile=to_logfile,
-        logfile=logging.text("logfile"),
-        debug=logging.switch("debug"),
-        timestamp=logging.text("timestamp"),
     )
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from unisono.base.limits import LINKS_MAX
+from unisono.base.limits import BLACKBOX_BYTES_MAX, BLACKBOX_BYTES_MIN, LINKS_MAX, MIB
 
 U8_MAX: Final = 0xFF
 U16_MAX: Final = 0xFFFF
@@ -501,59 +501,72 @@ _FACILITIES: Final = (
 _PRIORITIES: Final = "alert crit debug emerg err error info notice warning"
 
 
-def _log_targets(status: Status) -> tuple[Key, ...]:
-    """The keys that are valid at the top of logging and for one subsystem."""
-    return (
-        _word("to_stderr", "yes", "yes no on off", "Log to standard error.", status),
-        _word("to_syslog", "yes", "yes no on off", "Log to syslog.", status),
-        _word("to_logfile", "no", "yes no on off", "Log to logfile.", status),
-        _text("logfile", "Path of the log file.", status),
-        _word("debug", "off", "on off trace", "Log debug messages.", status),
-        _word("syslog_facility", "daemon", _FACILITIES, "Facility of syslog.", _LATER),
-        _word(
-            "syslog_priority", "info", _PRIORITIES, "Least level for syslog.", _LATER, any_case=True
-        ),
-        _word(
-            "logfile_priority",
-            "info",
-            _PRIORITIES,
-            "Least level for logfile.",
-            _LATER,
-            any_case=True,
-        ),
-        _word("to_file", None, "yes no on off", "to_logfile of 1.x.", _OBSOLETE),
-        _word(
-            "syslog_level", None, _PRIORITIES, "syslog_priority of 1.x.", _OBSOLETE, any_case=True
-        ),
-    )
-
+_LOG_TARGETS: Final = (
+    _word("to_stderr", "yes", "yes no on off", "Log to standard error."),
+    _word("to_syslog", "yes", "yes no on off", "Log to syslog."),
+    _word("to_logfile", "no", "yes no on off", "Log to logfile."),
+    _text("logfile", "Path of the log file; opened with to_logfile only."),
+    _word("debug", "off", "on off trace", "Log debug messages; on and trace go before priorities."),
+    _word(
+        "syslog_facility",
+        "daemon",
+        _FACILITIES,
+        "Facility of syslog; one for all, also when a subsystem sets it.",
+    ),
+    _word("syslog_priority", "info", _PRIORITIES, "Least level for syslog.", any_case=True),
+    _word(
+        "logfile_priority",
+        "info",
+        _PRIORITIES,
+        "Least level for logfile and standard error.",
+        any_case=True,
+    ),
+    _word("to_file", None, "yes no on off", "to_logfile of 1.x.", _OBSOLETE),
+    _word("syslog_level", None, _PRIORITIES, "syslog_priority of 1.x.", _OBSOLETE, any_case=True),
+)
+"""Valid at the top of logging and for one subsystem, which has the top's values by default."""
 
 _LOGGING: Final = SectionRow(
     "logging",
     "Where messages go.",
     (
-        *_log_targets(Status.EFFECT),
+        *_LOG_TARGETS,
         _word("timestamp", "hires", "off on hires", "Time in front of each line."),
-        _word("fileline", "off", "on off", "Source file and line.", _LATER),
-        _word("function_name", "off", "on off", "Function name.", _LATER),
+        _word("fileline", "off", "on off", "Source file and line; for marks, their number."),
+        _word("function_name", "off", "on off", "Function name; for marks, their name."),
+        _word(
+            "format",
+            "text",
+            "text json",
+            "Lines of logfile and standard error: for people, or one JSON object each.",
+        ),
         _word("blackbox", "on", "on off", "Flight recorder.", _LATER),
+        _number(
+            "blackbox_bytes",
+            MIB,
+            "Memory of the flight recorder.",
+            _LATER,
+            low=BLACKBOX_BYTES_MIN,
+            high=BLACKBOX_BYTES_MAX,
+            unit="bytes",
+        ),
     ),
 )
 
 _LOGGER_SUBSYS: Final = SectionRow(
     "logging.logger_subsys",
-    "Settings of one subsystem.",
-    (_text("subsys", "Name of the subsystem; required."), *_log_targets(_LATER)),
+    "Settings of one subsystem, where they differ from those of logging.",
+    (_text("subsys", "Name of the subsystem; required."), *_LOG_TARGETS),
     repeated=True,
 )
 
 _LOGGING_DAEMON: Final = SectionRow(
     "logging.logging_daemon",
-    "Settings of one daemon, and of one of its subsystems.",
+    "Settings of one daemon, and of one of its subsystems; in effect when name is corosync.",
     (
         _text("name", "Name of the daemon; required."),
         _text("subsys", "Name of the subsystem."),
-        *_log_targets(_LATER),
+        *_LOG_TARGETS,
     ),
     repeated=True,
 )

@@ -129,15 +129,42 @@ class AccessSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class LoggingSettings:
-    """The logging section's part that takes effect today."""
+class LogTargets:
+    """Where lines go and from which level on; levels are words as they are printed."""
 
     to_stderr: bool = True
     to_syslog: bool = True
     to_logfile: bool = False
     logfile: str = ""
-    debug: bool = False
+    logfile_priority: str = "info"
+    """Of standard error, too."""
+    syslog_priority: str = "info"
+    debug: str = "off"
+    """`off`, `on` or `trace`: other than off, it stands in for both priorities."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubsystemLogging(LogTargets):
+    """One subsystem that goes its own way; what its section leaves out is filled in already."""
+
+    subsystem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingSettings(LogTargets):
+    """The logging section; its own targets hold for every subsystem that is not listed."""
+
+    subsystems: tuple[SubsystemLogging, ...] = ()
+    syslog_facility: str = "daemon"
     timestamp: str = "hires"
+    """`off`, `on` or `hires`."""
+    fileline: bool = False
+    function_name: bool = False
+    format: str = "text"
+    """`text` or `json`, of standard error and files."""
+    blackbox: bool = True
+    """Whether there is a flight recorder."""
+    blackbox_bytes: int = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Keeps:       ready means that this node is in a configuration which its services
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from unisono.linux.notify import Notifier
@@ -22,13 +23,31 @@ STATUS_STOPPED: Final = 1
 class Announcer:
     """Follows one node: `follow` its future of the first configuration, then `close`."""
 
-    __slots__ = ("_alive_timer", "_is_told", "_loop", "_notifier", "_patience_timer", "_pipe")
+    __slots__ = (
+        "_alive_timer",
+        "_flush",
+        "_is_told",
+        "_loop",
+        "_notifier",
+        "_patience_timer",
+        "_pipe",
+    )
 
     def __init__(
-        self, pipe: ReadyPipe | None, notifier: Notifier, loop: asyncio.AbstractEventLoop
+        self,
+        pipe: ReadyPipe | None,
+        notifier: Notifier,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        flush: Callable[[], object],
     ) -> None:
-        """`pipe` leads to the process that put this one into the background."""
+        """`pipe` leads to the process that put this one into the background.
+
+        `flush` writes what the log holds: standard error is the starter's, and ours only until it
+        has been told.
+        """
         self._pipe = pipe
+        self._flush = flush
         self._notifier = notifier
         self._loop = loop
         self._is_told = False
@@ -63,6 +82,7 @@ class Announcer:
     def _tell(self, status: int, text: str = "") -> None:
         if self._pipe is not None and not self._is_told:
             self._is_told = True
+            self._flush()
             self._pipe.tell(status, text)
 
     def _live(self) -> None:

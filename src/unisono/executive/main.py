@@ -192,7 +192,7 @@ def _run_locked(
         text = f"cannot write {instance.pid_file}: {error.strerror}"
         raise Refused(text, STATUS_PID_FILE) from error
     try:
-        log = Log(loaded.settings.logging)
+        log = Log(loaded.settings.logging, node_id=loaded.settings.node_id)
     except OSError as error:
         pid_file.remove()
         raise Refused(f"cannot open the log file: {error}") from error
@@ -224,7 +224,7 @@ async def _serve(
     log.write(Level.NOTICE, "TOTEM", f"Initializing transport ({kind}).")
     node = Node(settings, instance, log, config_file=config_file)
     loop = asyncio.get_running_loop()
-    announcer = Announcer(*starter, loop)
+    announcer = Announcer(*starter, loop, flush=log.flush)
     collector = IdleCollector(loop, node.work)
     try:
         _watch(loop, node, announcer, log)

@@ -11,14 +11,17 @@ from unisono.base.marks import Mark
 
 
 class Level(IntEnum):
-    """Severity: the standard library's numbers, and Corosync's `notice` between two of them."""
+    """Severity: Corosync's nine levels, spaced as the standard library spaces its own."""
 
+    TRACE = 5
     DEBUG = 10
     INFO = 20
     NOTICE = 25
     WARNING = 30
     ERROR = 40
     CRIT = 50
+    ALERT = 60
+    EMERG = 70
 
 
 class Line(NamedTuple):
