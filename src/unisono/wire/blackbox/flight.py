@@ -17,11 +17,11 @@ from unisono.base.limits import (
     FLIGHT_NAME_BYTES_MAX,
     FLIGHT_TEXT_BYTES_MAX,
 )
+from unisono.wire.blackbox.dump_file import CELL_BYTES, RING_HEADER_BYTES
 from unisono.wire.blackbox.entry import Damage
 
 MAGIC: Final = b"UNIFLT\r\n"
 VERSION: Final = 1
-CELL_BYTES: Final = 40
 KIND_MARK: Final = 1
 """One cell: a mark and its two numbers."""
 KIND_TEXT: Final = 2
@@ -33,18 +33,20 @@ KIND_SKIP: Final = 3
 # few stores leaves no valid cell. That costs nothing; a CRC over the cell costs half as much again.
 CELL_LAYOUT: Final = Struct("<QQQIHBBQ")
 """number, monotonic ns, b, a, mark, kind, cells, number."""
+MARK_LAYOUT: Final = Struct("<QQQIHHQ")
+"""The same with kind and cells in one field, MARK_CELL for a mark: one argument less to pack."""
+MARK_CELL: Final = KIND_MARK | 1 << 8
 HEADER_LAYOUT: Final = Struct("<8sIIII16sIIQqqI")
 """magic, version, cells, cell bytes, zero, boot id, pid, node id, start of the process (ticks
 since boot), anchors of the monotonic clock and of the real time (ns), CRC32 of all before it."""
 RECORD_LAYOUT: Final = Struct("<16s16sIIBB")
 """a, b (signed, 128 bits), line, tag, priority, length of the function's name; name and text
 follow."""
-assert CELL_LAYOUT.size == CELL_BYTES
+assert CELL_LAYOUT.size == MARK_LAYOUT.size == CELL_BYTES
 assert HEADER_LAYOUT.size == 76
 assert RECORD_LAYOUT.size == 42
 
-HEADER_BYTES: Final = 80
-"""The header with its padding: cells begin at a multiple of 8."""
+HEADER_BYTES: Final = RING_HEADER_BYTES
 _CRC: Final = Struct("<I")
 _WIDE_BYTES: Final = 16
 _WIDE_MAX: Final = (1 << 127) - 1

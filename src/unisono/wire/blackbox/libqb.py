@@ -52,7 +52,7 @@ def is_libqb(data: bytes) -> bool:
     if len(data) < HEADER_LAYOUT.size:
         return False
     *fields, total = HEADER_LAYOUT.unpack_from(data)
-    return fields[0] > 0 and fields[3] == _RING_VERSION and sum(fields) & _MASK == total
+    return bool(fields[0] and fields[3] == _RING_VERSION and sum(fields) & _MASK == total)
 
 
 def decode_libqb(data: bytes) -> tuple[list[Entry], Damage]:
