@@ -2,15 +2,16 @@
 
 Speaks:      conversions of printf(3) as libqb serialises them, little-endian, LP64.
 Counterpart: libqb lib/log_format.c, qb_vsnprintf_serialize and qb_vsnprintf_deserialize.
-Keeps:       `%%` takes the one byte that libqb stores for it; what libqb does not serialise (the
-             modifiers h and L, %m, %n) takes no byte and is shown as it stands.
+Keeps:       libqb takes the second sign of `%%` for the start of one more conversion and stores
+             for it what comes next; so the arguments are first read as it wrote them, and then
+             given to the conversions that are really there.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from struct import Struct
 from struct import error as StructError
-from typing import Final
+from typing import Final, TypeAlias
 
 from unisono.base.errors import WireError
 from unisono.base.limits import PRINTF_WIDTH_MAX
@@ -19,80 +20,110 @@ _CONVERSION: Final = re.compile(
     r"%(?P<flags>[-+ #0']*)(?P<width>\*|\d+)?(?:\.(?P<precision>\*|\d*))?"
     r"(?P<size>hh|h|ll|l|z|t|j|L|q)?(?P<kind>[a-zA-Z%])"
 )
-_INT: Final = Struct("<i")
-_UINT: Final = Struct("<I")
-_LONG: Final = Struct("<q")
-_ULONG: Final = Struct("<Q")
+_STORED: Final = re.compile(r"%(?P<shape>[-+ #'.*0-9lztj]*)(?P<kind>[diouxXeEfFgGaAcsp%])")
+"""A conversion as libqb looks for one when it stores the arguments."""
+_INT: Final = Struct("<I")
+_LONG: Final = Struct("<Q")
 _DOUBLE: Final = Struct("<d")
-_LONG_SIZES: Final = frozenset({"l", "ll", "z", "t", "j", "q"})
+_LONG_SIZES: Final = frozenset("lztj")
 _DIGITS_OF_WIDTH_MAX: Final = 9
+_INT_BITS: Final = 32
+_LONG_BITS: Final = 64
+
+Value: TypeAlias = int | float | str | bytes
+"""Whole numbers as unsigned bits, doubles, strings; one character as bytes."""
 
 
-class _Arguments:
-    """The raw arguments, taken one after the other."""
+class Unsaid(Exception):  # noqa: N818  # it is no error: a conversion stays as it stands
+    """libqb has not stored what this conversion needs."""
 
-    __slots__ = ("_at", "_raw")
 
-    def __init__(self, raw: bytes) -> None:
-        self._raw = raw
-        self._at = 0
+def _stored(template: str, raw: bytes) -> Iterator[Value]:
+    """The arguments in their order, read as they were stored; WireError when some are missing."""
+    at = place = 0
+    while found := _STORED.search(template, place):
+        shape, kind = found["shape"], found["kind"]
+        place = found.end()
+        for _ in range(shape.count("*")):
+            yield _number(_INT, raw, at)
+            at += _INT.size
+        if kind == "%":
+            place -= 1  # libqb's slip: this sign is looked at once more
+            at += 1
+        elif kind == "s":
+            end = raw.find(b"\0", at)
+            if end < 0:
+                raise WireError("a string argument has no end")
+            yield raw[at:end].decode(errors="replace")
+            at = end + 1
+        elif kind == "c":
+            yield raw[at : at + 1]
+            at += 1
+        else:
+            layout = _layout(shape, kind)
+            yield _number(layout, raw, at)
+            at += layout.size
+    if at > len(raw):
+        raise WireError("a message has fewer arguments than its format says")
 
-    def number(self, layout: Struct) -> int | float:
-        try:
-            (value,) = layout.unpack_from(self._raw, self._at)
-        except StructError:
-            raise WireError("a message has fewer arguments than its format says")
-        self._at += layout.size
-        return value  # type: ignore[no-any-return]  # one of the layouts above
 
-    def integer(self, layout: Struct) -> int:
-        return int(self.number(layout))
+def _layout(shape: str, kind: str) -> Struct:
+    if kind in "eEfFgGaA":
+        return _DOUBLE
+    return _LONG if kind == "p" or _LONG_SIZES.intersection(shape) else _INT
 
-    def byte(self) -> str:
-        if self._at >= len(self._raw):
-            raise WireError("a message has fewer arguments than its format says")
-        self._at += 1
-        return chr(self._raw[self._at - 1])
 
-    def string(self) -> str:
-        end = self._raw.find(b"\0", self._at)
-        if end < 0:
-            raise WireError("a string argument has no end")
-        text = self._raw[self._at : end].decode(errors="replace")
-        self._at = end + 1
-        return text
+def _number(layout: Struct, raw: bytes, at: int) -> Value:
+    try:
+        (value,) = layout.unpack_from(raw, at)
+    except StructError:
+        raise WireError("a message has fewer arguments than its format says")
+    return float(value) if layout is _DOUBLE else int(value)
 
 
 def render(template: str, raw: bytes) -> str:
-    """`template` with its arguments out of `raw`; WireError when they do not suffice."""
-    arguments = _Arguments(raw)
-    return _CONVERSION.sub(lambda found: _convert(found, arguments), template)
+    """`template` with its arguments out of `raw`; WireError when these are not all there.
+
+    A conversion that libqb stores nothing for, or the wrong thing, stays as it stands.
+    """
+    values = iter(list(_stored(template, raw)))
+
+    def convert(found: re.Match[str]) -> str:
+        try:
+            return _convert(found, values)
+        except Unsaid:
+            return found.group()
+
+    return _CONVERSION.sub(convert, template)
 
 
-def _convert(found: re.Match[str], arguments: _Arguments) -> str:
+def _convert(found: re.Match[str], values: Iterator[Value]) -> str:
     size, kind = found["size"] or "", found["kind"]
     if kind == "%":
-        return arguments.byte()  # libqb stores the sign itself
-    take = None if size in {"h", "hh", "L"} else _KINDS.get(kind)
-    if take is None:
-        return found.group()
-    width = _measure(found["width"], arguments)
-    precision = _measure(found["precision"], arguments)
+        return "%"
+    take = _KINDS.get(kind)
+    if take is None or size in {"h", "hh", "L", "q"}:
+        raise Unsaid
+    width = _measure(found["width"], values)
+    precision = _measure(found["precision"], values)
     flags = found["flags"].replace("'", "")
     if width is not None and width < 0:  # printf(3): a negative width means the flag
         flags, width = flags + "-", -width
     if precision is not None and precision < 0:
         precision = None
+    value = next(values, None)
+    if value is None:
+        raise Unsaid
     shape = flags + ("" if width is None else str(width))
-    return take(arguments, shape, precision, kind, size in _LONG_SIZES)
+    return take(value, shape, precision, kind, _LONG_BITS if size else _INT_BITS)
 
 
-def _measure(text: str | None, arguments: _Arguments) -> int | None:
+def _measure(text: str | None, values: Iterator[Value]) -> int | None:
     """A width or precision: none, a number, or the next argument; bounded."""
     if text is None:
         return None
     if text == "*":
-        value = arguments.integer(_INT)
+        value = _signed(_whole(next(values, None)), _INT_BITS)
     elif len(text) > _DIGITS_OF_WIDTH_MAX:
         value = PRINTF_WIDTH_MAX
     else:
@@ -100,14 +131,20 @@ def _measure(text: str | None, arguments: _Arguments) -> int | None:
     return max(-PRINTF_WIDTH_MAX, min(value, PRINTF_WIDTH_MAX))
 
 
-def _integer(
-    arguments: _Arguments, shape: str, precision: int | None, kind: str, is_long: bool
-) -> str:
-    if kind in "di":
-        value, kind = arguments.integer(_LONG if is_long else _INT), "d"
-    else:
-        value = arguments.integer(_ULONG if is_long else _UINT)
-        kind = "d" if kind == "u" else kind
+def _whole(value: Value | None) -> int:
+    if not isinstance(value, int):
+        raise Unsaid
+    return value
+
+
+def _signed(value: int, bits: int) -> int:
+    return value - (1 << bits) if value >> (bits - 1) & 1 else value
+
+
+def _integer(given: Value, shape: str, precision: int | None, kind: str, bits: int) -> str:
+    value = _whole(given) & ((1 << bits) - 1)
+    if kind in "diu":
+        value, kind = (value if kind == "u" else _signed(value, bits)), "d"
     if "#" in shape and (kind == "o" or value == 0):
         return _alternate(shape.replace("#", ""), value, kind)
     return ("%" + shape + _point(precision) + kind) % value
@@ -119,32 +156,29 @@ def _alternate(shape: str, value: int, kind: str) -> str:
     return ("%" + shape.replace("0", "", 1) + "s") % digits
 
 
-def _real(
-    arguments: _Arguments, shape: str, precision: int | None, kind: str, _is_long: bool
-) -> str:
-    value = float(arguments.number(_DOUBLE))
+def _real(given: Value, shape: str, precision: int | None, kind: str, _bits: int) -> str:
+    if not isinstance(given, float):
+        raise Unsaid
     if kind in "aA":
-        text = re.sub(r"\.?0*p", "p", value.hex())
+        text = re.sub(r"\.?0*p", "p", given.hex())
         return ("%" + shape.strip("#0+ ") + "s") % (text.upper() if kind == "A" else text)
-    return ("%" + shape + _point(precision) + kind) % value
+    return ("%" + shape + _point(precision) + kind) % given
 
 
-def _string(
-    arguments: _Arguments, shape: str, precision: int | None, _kind: str, _is_long: bool
-) -> str:
-    return ("%" + shape + _point(precision) + "s") % arguments.string()
+def _string(given: Value, shape: str, precision: int | None, _kind: str, _bits: int) -> str:
+    if not isinstance(given, str):
+        raise Unsaid
+    return ("%" + shape + _point(precision) + "s") % given
 
 
-def _character(
-    arguments: _Arguments, shape: str, _precision: int | None, _kind: str, _is_long: bool
-) -> str:
-    return ("%" + shape + "c") % arguments.byte()
+def _character(given: Value, shape: str, _precision: int | None, _kind: str, _bits: int) -> str:
+    if not isinstance(given, bytes):
+        raise Unsaid
+    return ("%" + shape + "s") % given.decode("latin-1")
 
 
-def _pointer(
-    arguments: _Arguments, shape: str, _precision: int | None, _kind: str, _is_long: bool
-) -> str:
-    value = arguments.integer(_ULONG)
+def _pointer(given: Value, shape: str, _precision: int | None, _kind: str, _bits: int) -> str:
+    value = _whole(given)
     return ("%" + shape.replace("#", "") + "s") % (f"{value:#x}" if value else "(nil)")
 
 
@@ -152,7 +186,7 @@ def _point(precision: int | None) -> str:
     return "" if precision is None else f".{precision}"
 
 
-_Take = Callable[[_Arguments, str, int | None, str, bool], str]
+_Take = Callable[[Value, str, int | None, str, int], str]
 _KINDS: Final[dict[str, _Take]] = {
     **dict.fromkeys("diouxX", _integer),
     **dict.fromkeys("eEfFgGaA", _real),
