@@ -20,7 +20,6 @@ from unisono.wire.blackbox.flight import (
     KIND_MARK,
     KIND_SKIP,
     KIND_TEXT,
-    RECORD_LAYOUT,
     TEXT_CELLS_MAX,
     FlightHeader,
     FlightRecord,
@@ -126,12 +125,13 @@ def test_cell_when_it_lies_at_a_foreign_place_then_left_out() -> None:
 
 
 def test_text_when_it_looks_like_a_cell_then_it_is_only_text() -> None:
-    forged = CELL_LAYOUT.pack(4, 0, 2, 1, 100, KIND_MARK, 1, 4)
-    before = "." * (2 * CELL_BYTES - RECORD_LAYOUT.size)
-    data = encode_record(1, 0, FlightRecord(1, 0, 201, 0, 0, text=before + forged.decode("ascii")))
-    assert data[3 * CELL_BYTES :] == forged
-    assert numbers(read(mark_cell(0) + bytes(3 * CELL_BYTES) + forged)) == [0, 4]
-    assert numbers(read(mark_cell(0) + data)) == [0, 1]
+    """Wherever it lies in the text, and whatever number it claims."""
+    for claimed in (*range(2, 12), CELLS + 3, 2**62):
+        forged = CELL_LAYOUT.pack(claimed, 0, 2, 1, 100, KIND_MARK, 1, claimed)
+        for offset in range(CELL_BYTES):
+            text = ("." * offset).encode() + forged * 5
+            record = FlightRecord(1, 0, 201, 0, 0, text=text.decode("ascii", "replace"))
+            assert numbers(read(mark_cell(0) + encode_record(1, 0, record))) == [0, 1]
 
 
 def test_bb14_cell_when_broken_then_the_gap_is_told_and_the_rest_is_shown() -> None:

@@ -36,13 +36,18 @@ CELL_LAYOUT: Final = Struct("<QQQIHBBQ")
 MARK_LAYOUT: Final = Struct("<QQQIHHQ")
 """The same with kind and cells in one field, MARK_CELL for a mark: one argument less to pack."""
 MARK_CELL: Final = KIND_MARK | 1 << 8
+PIECE_LAYOUT: Final = Struct("<Q32s")
+"""A further cell of a record: its number with CONTINUED, and a piece of the content. No text can
+look like the first cell of a record, however it is chosen: it never lies where one begins."""
+PIECE_BYTES: Final = 32
+CONTINUED: Final = 1 << 63
 HEADER_LAYOUT: Final = Struct("<8sIIII16sIIQqqI")
 """magic, version, cells, cell bytes, zero, boot id, pid, node id, start of the process (ticks
 since boot), anchors of the monotonic clock and of the real time (ns), CRC32 of all before it."""
 RECORD_LAYOUT: Final = Struct("<16s16sIIBB")
 """a, b (signed, 128 bits), line, tag, priority, length of the function's name; name and text
 follow."""
-assert CELL_LAYOUT.size == MARK_LAYOUT.size == CELL_BYTES
+assert CELL_LAYOUT.size == MARK_LAYOUT.size == PIECE_LAYOUT.size == CELL_BYTES
 assert HEADER_LAYOUT.size == 76
 assert RECORD_LAYOUT.size == 42
 
@@ -51,7 +56,7 @@ _CRC: Final = Struct("<I")
 _WIDE_BYTES: Final = 16
 _WIDE_MAX: Final = (1 << 127) - 1
 TEXT_CELLS_MAX: Final = 1 + -(
-    -(RECORD_LAYOUT.size + FLIGHT_NAME_BYTES_MAX + FLIGHT_TEXT_BYTES_MAX) // CELL_BYTES
+    -(RECORD_LAYOUT.size + FLIGHT_NAME_BYTES_MAX + FLIGHT_TEXT_BYTES_MAX) // PIECE_BYTES
 )
 """Cells of the largest record."""
 assert TEXT_CELLS_MAX < 256
@@ -127,12 +132,16 @@ def encode_record(number: int, monotonic_ns: int, record: FlightRecord) -> bytes
         + function
         + _cut(record.text, FLIGHT_TEXT_BYTES_MAX)
     )
-    cells = 1 + -(-len(body) // CELL_BYTES)
+    cells = 1 + -(-len(body) // PIECE_BYTES)
     crc = _record_crc(number, monotonic_ns, record.mark, body)
     head = CELL_LAYOUT.pack(
         number, monotonic_ns, crc, len(body), record.mark, KIND_TEXT, cells, number
     )
-    return head + body.ljust((cells - 1) * CELL_BYTES, b"\0")
+    pieces = (
+        PIECE_LAYOUT.pack(CONTINUED | number + 1 + at // PIECE_BYTES, body[at : at + PIECE_BYTES])
+        for at in range(0, len(body), PIECE_BYTES)
+    )
+    return head + b"".join(pieces)
 
 
 def _record_crc(number: int, monotonic_ns: int, mark: int, body: bytes) -> int:
@@ -157,7 +166,7 @@ def decode_cells(cells: bytes, count: int, damage: Damage) -> list[FlightRecord]
     valid: list[_Cell] = [
         cell
         for place, cell in enumerate(CELL_LAYOUT.iter_unpack(cells[: count * CELL_BYTES]))
-        if cell[5] and cell[0] == cell[7] and cell[0] % count == place
+        if cell[0] == cell[7] < CONTINUED and cell[0] % count == place and _is_whole(cell, count)
     ]
     valid.sort()
     if not valid:
@@ -169,8 +178,6 @@ def decode_cells(cells: bytes, count: int, damage: Damage) -> list[FlightRecord]
         number, length = cell[0], cell[6]
         if number < oldest or (expected is not None and number < expected):
             continue  # left over from the round before, or the content of a text
-        if not _is_whole(cell, count):
-            continue
         record = _decode_record(cell, cells, count)
         if record is None and cell[5] != KIND_SKIP:
             continue
@@ -193,10 +200,11 @@ def _decode_record(cell: _Cell, cells: bytes, count: int) -> FlightRecord | None
     number, when, b, a, mark, kind, length, _ = cell
     if kind == KIND_MARK:
         return FlightRecord(number, when, mark, a, b)
-    start = (number % count + 1) * CELL_BYTES
-    body = cells[start : start + a]
-    if kind != KIND_TEXT or not RECORD_LAYOUT.size <= a <= (length - 1) * CELL_BYTES:
+    if kind != KIND_TEXT or not RECORD_LAYOUT.size <= a <= (length - 1) * PIECE_BYTES:
         return None
+    first = number % count + 1
+    starts = range(first * CELL_BYTES, (first + length - 1) * CELL_BYTES, CELL_BYTES)
+    body = b"".join(cells[at + CELL_BYTES - PIECE_BYTES : at + CELL_BYTES] for at in starts)[:a]
     if len(body) != a or _record_crc(number, when, mark, body) != b:
         return None
     wide_a, wide_b, line, tag, priority, name_bytes = RECORD_LAYOUT.unpack_from(body)

@@ -34,7 +34,7 @@ Value: TypeAlias = int | float | str | bytes
 """Whole numbers as unsigned bits, doubles, strings; one character as bytes."""
 
 
-class Unsaid(Exception):  # noqa: N818  # it is no error: a conversion stays as it stands
+class Unsaid(Exception):
     """libqb has not stored what this conversion needs."""
 
 
