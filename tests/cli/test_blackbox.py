@@ -77,6 +77,22 @@ def test_bb15_libqb_s_dump_when_shown_then_as_qb_blackbox_shows_it(
     assert capsys.readouterr().out == shown
 
 
+def test_bb15_corosync_s_dump_when_shown_then_as_qb_blackbox_but_for_its_defect(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run([str(VECTORS / "corosync.dump")]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    theirs = (VECTORS / "corosync.txt").read_text().splitlines()
+    assert len(shown) == len(theirs) > 300
+    different = [pair for pair in zip(shown, theirs, strict=True) if pair[0] != pair[1]]
+    assert [tuple(line.partition("every ")[2] for line in pair) for pair in different] == [
+        (
+            "2250 ms (75% of Token Timeout)",
+            "2250 ms (75%it timeout (714 ms) of Token Timeout)",
+        )
+    ]
+
+
 def test_bb15_corosync_s_lines_when_taken_apart_and_shown_then_the_same() -> None:
     """Also through a dump of libqb: nothing of a line is lost in it."""
     lines = (VECTORS / "corosync.txt").read_text().splitlines()

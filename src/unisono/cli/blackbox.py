@@ -135,9 +135,10 @@ def _about(dump: Dump) -> dict[str, Any]:
 
 def describe(entry: Entry) -> str:
     """One line, as qb-blackbox prints it; what could upset a terminal is replaced."""
+    text = entry.text.rstrip("\n")  # many callers of libqb end their texts so
     line = (
         f"{PRIORITIES[entry.priority]:<7} {_stamp(entry.when_ns)} "
-        f"{entry.function}({entry.line}):{entry.tag}: {entry.text}"
+        f"{entry.function}({entry.line}):{entry.tag}: {text}"
     )
     return line.translate(_UNPRINTABLE)
 
