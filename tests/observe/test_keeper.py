@@ -227,6 +227,14 @@ def test_bb19_keeper_when_it_cannot_be_started_then_announced(
     assert heard == [Marked(Mark.KEEPER_ENDED, 2, 0, "No such file or directory")]
 
 
+def test_bb19_keeper_when_the_recorder_is_closed_then_announced(
+    tmp_path: Path, heard: list[Marked]
+) -> None:
+    keeper = Keeper(tmp_path, announce=heard.append)
+    assert not keeper.start(Recorder(3))
+    assert heard == [Marked(Mark.KEEPER_ENDED, 0, 0, "there is no recorder to keep")]
+
+
 def test_keeper_when_told_to_end_by_a_terminal_or_politely_then_it_stays(
     keeper: Keeper, recorder: Recorder
 ) -> None:

@@ -61,6 +61,8 @@ def end_child(pid: int, patience_seconds: float) -> None:
     with suppress(ProcessLookupError, ChildProcessError):
         watch = os.pidfd_open(pid)
         try:
+            # Somebody else may have waited for it, and its number be a stranger's by now.
+            os.waitid(os.P_PIDFD, watch, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             poll = select.poll()
             poll.register(watch, select.POLLIN)
             if not poll.poll(patience_seconds * 1000):

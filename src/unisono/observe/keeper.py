@@ -73,6 +73,9 @@ class Keeper:
         """Start the process for an open recorder; False, and announced, when that fails."""
         if self._orders is not None:
             return True
+        if recorder.descriptor < 0:
+            self._announce(Marked(Mark.KEEPER_ENDED, 0, 0, "there is no recorder to keep"))
+            return False
         try:
             self._spawn(recorder.descriptor)
         except OSError as error:
