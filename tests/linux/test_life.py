@@ -44,5 +44,9 @@ def test_child_when_ended_then_gone_and_no_zombie(stays: bool) -> None:
 
 
 def test_child_when_it_is_a_stranger_s_then_left_alone() -> None:
-    end_child(os.getppid(), 0.0)
-    os.kill(os.getppid(), 0)
+    """A grandchild: never one that would be missed."""
+    script = "sleep 60 >/dev/null 2>&1 & echo $!"
+    told = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True)
+    stranger = int(told.stdout)
+    end_child(stranger, 0.0)
+    os.kill(stranger, signal.SIGKILL)  # ProcessLookupError if it had been ended
