@@ -1,6 +1,7 @@
 """What tells a process from others of its number, and how children are started and ended."""
 
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -48,5 +49,9 @@ def test_child_when_it_is_a_stranger_s_then_left_alone() -> None:
     script = "sleep 60 >/dev/null 2>&1 & echo $!"
     told = subprocess.run(["sh", "-c", script], capture_output=True, check=True, text=True)
     stranger = int(told.stdout)
+    watch = os.pidfd_open(stranger)
     end_child(stranger, 0.0)
-    os.kill(stranger, signal.SIGKILL)  # ProcessLookupError if it had been ended
+    ended = select.select([watch], [], [], 0.2)[0]
+    signal.pidfd_send_signal(watch, signal.SIGKILL)
+    os.close(watch)
+    assert not ended
