@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.."
 
 what=${1:?run, dev or peers}
 venv=${2:?path of the virtual environment}
-peers=(corosync libcpg-dev gcc libc6-dev tcpdump iproute2 nftables procps util-linux chromium)
+peers=(corosync libcpg-dev libqb-dev libqb-tools gcc libc6-dev tcpdump iproute2 nftables procps util-linux chromium)
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 is_root() { [ "$(id -u)" -eq 0 ]; }

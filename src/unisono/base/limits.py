@@ -177,3 +177,29 @@ SECURE_PARTIAL_FRAMES_MAX: Final = 64
 """Frames of one peer of which some pieces have come; the oldest makes room for another."""
 SECURE_PARTIAL_BYTES_MAX: Final = 4 * MIB
 """Bytes of these pieces."""
+
+# -- flight recorder (ours; libqb lib/log_blackbox.c, lib/ringbuffer.c) --------------------------
+FLIGHT_CELLS: Final = 104_448
+"""Cells of 40 bytes in the recorder's ring, 4 MiB: as many marks, or fewer with texts."""
+FLIGHT_CELLS_MAX: Final = 1 << 21
+"""Largest ring that a reader believes in: 80 MiB."""
+FLIGHT_TEXT_BYTES_MAX: Final = 1_024
+"""Bytes of text in one record; the rest is cut."""
+FLIGHT_NAME_BYTES_MAX: Final = 63
+"""Bytes of a function's or subsystem's name in one record; the rest is cut."""
+FLIGHT_DUMPS_MAX: Final = 8
+"""Dumps kept in one directory; the oldest is removed."""
+FLIGHT_DUMPS_BYTES_MAX: Final = 64 * MIB
+"""Bytes of these dumps together; the newest is kept whatever it takes."""
+FLIGHT_REQUEST_SECONDS_MIN: Final = 1
+"""Requests for a dump that come faster are refused."""
+FLIGHT_DAMAGES_MAX: Final = 100
+"""Faults told about one damaged dump; the rest is counted."""
+LIBQB_DUMP_BYTES_MAX: Final = 256 * MIB
+"""Largest dump of libqb that is read."""
+LIBQB_MESSAGE_BYTES_MAX: Final = 512
+"""QB_LOG_MAX_LEN, format and arguments together: qb-blackbox ends at a longer message."""
+LIBQB_ENTRY_BYTES_MAX: Final = 64 * KIB
+"""Largest entry that a reader believes in; libqb's own have at most some kilobytes."""
+PRINTF_WIDTH_MAX: Final = 1_024
+"""Widths and precisions in a dump's format strings: a damaged one cannot ask for gigabytes."""

@@ -1,0 +1,181 @@
+"""The flight recorder: what this process did last, in memory that outlives it.
+
+Counterpart: libqb lib/log_blackbox.c.
+Keeps:       the memory is written and never read; where the next cell goes is known to this
+             process alone. Recording never raises and never waits.
+Never:       a payload or a key: only marks, their numbers, and texts that a log may show.
+"""
+
+import os
+import struct
+import time
+import weakref
+from collections.abc import Callable
+from typing import Final
+
+from unisono.base.errors import UsageError
+from unisono.base.group import Marked
+from unisono.base.limits import FLIGHT_CELLS, FLIGHT_CELLS_MAX
+from unisono.base.marks import Mark
+from unisono.linux.life import boot_id, start_ticks
+from unisono.linux.sealed_memory import SealedMemory
+from unisono.wire.blackbox.dump_file import CELL_BYTES
+from unisono.wire.blackbox.flight import (
+    CELL_LAYOUT,
+    HEADER_BYTES,
+    KIND_SKIP,
+    MARK_CELL,
+    MARK_LAYOUT,
+    TEXT_CELLS_MAX,
+    FlightHeader,
+    FlightRecord,
+    encode_header,
+    encode_record,
+)
+
+_NOWHERE: Final = memoryview(bytearray())
+"""Where a closed recorder writes: every record fails there."""
+
+
+class Recorder:
+    """A ring of cells in sealed memory; closed until `open`, and in every forked child."""
+
+    __slots__ = (
+        "__weakref__", "_announce", "_at", "_cells", "_end", "_memory", "_node_id", "_now",
+        "_number", "_pack", "_view", "missed",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        node_id: int,
+        *,
+        cells: int = FLIGHT_CELLS,
+        announce: Callable[[Marked], None] = lambda _marked: None,
+    ) -> None:
+        """`announce` hears when recording fails and when it goes on; it may log and count."""
+        if not TEXT_CELLS_MAX <= cells <= FLIGHT_CELLS_MAX:
+            raise UsageError(f"{cells} cells; use {TEXT_CELLS_MAX} to {FLIGHT_CELLS_MAX}")
+        self._node_id = node_id
+        self._cells = cells
+        self._end = HEADER_BYTES + cells * CELL_BYTES
+        self._announce = announce
+        self._pack = MARK_LAYOUT.pack_into
+        self._now = time.monotonic_ns
+        self._memory: SealedMemory | None = None
+        self._view = _NOWHERE
+        self._at = HEADER_BYTES
+        self._number = 0
+        self.missed = 0
+        """Records that found the recorder closed, or memory gone."""
+
+    def open(self) -> bool:
+        """Begin to record, in the process that will go on; False, and announced, when refused."""
+        if self._memory is not None:
+            return True
+        try:
+            memory = SealedMemory("unisono-flight", self._end)
+        except OSError as error:
+            self._announce(Marked(Mark.RECORDER_FAILED, error.errno or 0, 0, str(error.strerror)))
+            return False
+        memory.view[:HEADER_BYTES] = encode_header(self._header())
+        self._memory, self._view = memory, memory.view
+        self._at, self._number = HEADER_BYTES, 0
+        _watch_forks(self)
+        if self.missed:
+            self._announce(Marked(Mark.RECORDER_RESUMED, self.missed, 0, ""))
+        return True
+
+    def close(self) -> None:
+        """Record no more; the keeper has its own hold on the memory."""
+        memory, self._memory, self._view = self._memory, None, _NOWHERE
+        if memory is not None:
+            memory.close()
+
+    @property
+    def descriptor(self) -> int:
+        """The memory, for the keeper; -1 when closed."""
+        return -1 if self._memory is None else self._memory.descriptor
+
+    @property
+    def ring_bytes(self) -> int:
+        """Header and cells."""
+        return self._end
+
+    def mark(self, mark: int, a: int = 0, b: int = 0) -> None:
+        """Record a mark without text: the fast way."""
+        at, number = self._at, self._number
+        try:
+            self._pack(self._view, at, number, self._now(), b, a, mark, MARK_CELL, number)
+        except struct.error:  # a closed recorder, or numbers that need more room
+            self._write(FlightRecord(0, 0, mark, a, b))
+            return
+        self._number = number + 1
+        at += CELL_BYTES
+        self._at = HEADER_BYTES if at == self._end else at
+
+    def record(self, mark: int, a: int = 0, b: int = 0, text: str = "") -> None:
+        """Record a mark; with text it takes several cells and more time."""
+        if text:
+            self._write(FlightRecord(0, 0, mark, a, b, text=text))
+        else:
+            self.mark(mark, a, b)
+
+    def log(self, priority: int, function: str, text: str, *, line: int = 0, tag: int = 0) -> None:
+        """Record a log line; `priority` as in syslog(3), trace 8."""
+        self._write(FlightRecord(0, 0, 0, 0, 0, priority, function, line, tag, text))
+
+    def _write(self, record: FlightRecord) -> None:
+        if self._memory is None:
+            self.missed += 1
+            return
+        now = self._now()
+        data = encode_record(self._number, now, record)
+        if self._at + len(data) > self._end:
+            self._skip_to_start(now)
+            data = encode_record(self._number, now, record)
+        at = self._at
+        # The text first: a head is only there when all that it speaks of is.
+        self._view[at : at + CELL_BYTES] = _EMPTY_CELL
+        self._view[at + CELL_BYTES : at + len(data)] = data[CELL_BYTES:]
+        self._view[at : at + CELL_BYTES] = data[:CELL_BYTES]
+        self._number += len(data) // CELL_BYTES
+        at += len(data)
+        self._at = HEADER_BYTES if at == self._end else at
+
+    def _skip_to_start(self, now: int) -> None:
+        left = (self._end - self._at) // CELL_BYTES
+        number = self._number
+        fields = (number, now, 0, 0, 0, KIND_SKIP, left, number)
+        CELL_LAYOUT.pack_into(self._view, self._at, *fields)
+        self._number += left
+        self._at = HEADER_BYTES
+
+    def _header(self) -> FlightHeader:
+        pid = os.getpid()
+        return FlightHeader(
+            cells=self._cells,
+            boot_id=boot_id(),
+            pid=pid,
+            node_id=self._node_id & 0xFFFFFFFF,
+            start_ticks=start_ticks(pid),
+            monotonic_ns=time.monotonic_ns(),
+            realtime_ns=time.time_ns(),
+        )
+
+
+_EMPTY_CELL: Final = bytes(CELL_BYTES)
+_recorders: "weakref.WeakSet[Recorder]" = weakref.WeakSet()
+_hooks: list[str] = []
+
+
+def _watch_forks(recorder: Recorder) -> None:
+    """A child writes nothing into its parent's memory: each would overwrite what the other says."""
+    if not _hooks:
+        os.register_at_fork(after_in_child=_close_all)
+        _hooks.append("registered")  # once in a process: there is no way to take it back
+    _recorders.add(recorder)
+
+
+def _close_all() -> None:
+    for recorder in list(_recorders):
+        recorder.close()
