@@ -37,6 +37,8 @@ DISCARD_READS_MAX: Final = 65_536
 """Reads of one socket when everything unread is thrown away."""
 SOCKET_BUFFER_BYTES: Final = 4 * MIB
 """Receive and send buffer asked for each ring socket: two windows of 64 kB frames."""
+BUSY_READ_BYTES: Final = 16_384
+"""Who brought so much at once has more: others run before the next read, which finds more, too."""
 GSO_SEGMENTS_MAX: Final = 64
 """UDP_MAX_SEGMENTS of Linux before 6.9."""
 GSO_BYTES_MAX: Final = 65_000

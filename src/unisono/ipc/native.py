@@ -5,6 +5,7 @@ Keeps:       a frame goes up whole or not at all; a length out of bounds ends th
              socket is the only back-pressure that a client needs.
 """
 
+import os
 import socket
 from collections import deque
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from unisono.base.clients import ClientRequest, Credentials
 from unisono.base.errors import CsError, WireError
 from unisono.base.group import Buffer
 from unisono.base.ids import ClientId
-from unisono.base.limits import NATIVE_FRAME_BYTES_MAX
+from unisono.base.limits import BUSY_READ_BYTES, NATIVE_FRAME_BYTES_MAX
 from unisono.base.marks import Mark
 from unisono.ipc.connection import Connection, Owner
 from unisono.ipc.server import Greeting, Server
@@ -120,7 +121,7 @@ class NativeGreeting(Greeting):
 class NativeConnection(Connection):
     """A native client: frames up, frames down, in order."""
 
-    __slots__ = ("_cutter", "_first", "_output", "_waiting")
+    __slots__ = ("_cutter", "_first", "_is_busy", "_output", "_waiting")
 
     def __init__(
         self, owner: Owner, greeting: NativeGreeting, client: ClientId, credentials: Credentials
@@ -130,6 +131,7 @@ class NativeConnection(Connection):
         self._first = greeting.first
         self._output: deque[Buffer] = deque()
         self._waiting = False
+        self._is_busy = False
 
     def start(self) -> None:
         """Read frames; first those that came before we were stopped."""
@@ -184,6 +186,8 @@ class NativeConnection(Connection):
             self.owner.loop.remove_writer(self.stream)
 
     def _on_readable(self) -> None:
+        if self._is_busy:
+            os.sched_yield()
         try:
             data = self.stream.recv(RECEIVE_BYTES)
         except BlockingIOError:
@@ -193,6 +197,7 @@ class NativeConnection(Connection):
         if not data:
             self.fail(Mark.CLIENT_GONE, "closed its connection")
             return
+        self._is_busy = len(data) >= BUSY_READ_BYTES
         self._cutter.feed(data)
         self._serve()
 

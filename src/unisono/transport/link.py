@@ -9,12 +9,14 @@ Never:       looks into a datagram (secure).
 
 import asyncio
 import errno
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
 from unisono.base.group import Buffer, Marked
 from unisono.base.ids import NodeId
 from unisono.base.limits import (
+    BUSY_READ_BYTES,
     DATAGRAM_BYTES_MAX,
     DISCARD_READS_MAX,
     READS_PER_WAKE_UP_MAX,
@@ -52,9 +54,9 @@ class Link:
     """One link of this node. `target` says where a node is; `sender` sends there."""
 
     __slots__ = (
-        "_addresses", "_counters", "_family", "_hint", "_interface", "_knocker", "_known", "_limit",
-        "_local", "_loop", "_mark", "_mtu_bytes", "_nodes", "_port", "_recvmsg", "_socket", "_take",
-        "number", "room", "sender",
+        "_addresses", "_counters", "_family", "_hint", "_interface", "_is_busy", "_knocker",
+        "_known", "_limit", "_local", "_loop", "_mark", "_mtu_bytes", "_nodes", "_port",
+        "_recvmsg", "_socket", "_take", "number", "room", "sender",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +89,7 @@ class Link:
         self._nodes = Sources({}, block_unlisted=False)
         self._learn()
         self._interface = ""
+        self._is_busy = False
         self._mtu_bytes = 0
         self._socket = bind_ring_socket(socket_address(local, port), mark=mark)
         self._recvmsg = self._socket.recvmsg
@@ -131,7 +134,10 @@ class Link:
 
     def _read(self) -> None:
         """Read what waits, within the bound, and hand it on."""
+        if self._is_busy:
+            os.sched_yield()
         reads: list[Read] = []
+        before = self._counters.bytes_received
         recvmsg, counters, known = self._recvmsg, self._counters, self._known
         for _ in range(READS_PER_WAKE_UP_MAX):
             try:
@@ -152,6 +158,7 @@ class Link:
             if node is None:
                 counters.unlisted += 1
             reads.append((packets, source, node))
+        self._is_busy = counters.bytes_received - before >= BUSY_READ_BYTES
         if reads:
             self._take(reads, self.number)
 
