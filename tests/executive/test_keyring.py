@@ -1,7 +1,6 @@
 """Keys that change while the ring turns: real nodes, files, sockets, and the command."""
 
 import asyncio
-import contextlib
 import json
 import os
 import socket
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import unisono.executive.keyring
+from tests.executive.somebody import NOBODY, as_nobody
 from tests.executive.test_node_secure import KEY, SecureRing
 from unisono import Message, aio
 from unisono.base.clients import Credentials
@@ -35,7 +35,6 @@ from unisono.wire.native import Verb
 
 NEW = bytes(range(5, 205))
 OLD_KEY, NEW_KEY, OTHER_KEY = (Authkey.of(raw, "") for raw in (KEY, NEW, b"other" * 40))
-NOBODY = 65_534
 ROUND = 50
 
 
@@ -228,18 +227,6 @@ async def test_change_by_another_user_is_refused_even_if_it_may_connect(ring):
         assert isinstance(answer, native.Answer)
         assert answer.error == CsError.ACCESS
         assert not key_file(ring, 1, ".next").exists()
-
-
-@contextlib.contextmanager
-def as_nobody():
-    """Connect as somebody else; the kernel tells the daemon who connected."""
-    os.setegid(NOBODY)
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
 
 
 # -- the desk --------------------------------------------------------------------------------------

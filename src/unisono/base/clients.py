@@ -88,6 +88,15 @@ class Disconnect:
 
 
 @event
+class DumpAsked:
+    """A client asks the executive for a dump of the flight recorder; answer `request`."""
+
+    client: ClientId
+    credentials: Credentials
+    request: int
+
+
+@event
 class ShutDown:
     """The executive must end now: `clean` leaves the ring first; `status` is the exit status."""
 

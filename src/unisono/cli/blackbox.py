@@ -15,13 +15,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from unisono.base.errors import UnisonoError, WireError
+from unisono.base.errors import CsError, UnisonoError, WireError
 from unisono.base.event import event
 from unisono.base.limits import LIBQB_DUMP_BYTES_MAX
+from unisono.client.core import cs_error
 from unisono.client.discovery import find_instance
+from unisono.client.questions import REQUEST, put
 from unisono.linux.dump_directory import list_dumps
 from unisono.linux.life import boot_id, start_ticks
 from unisono.observe.playback import play
+from unisono.wire import native
 from unisono.wire.blackbox.dump import Dump, decode_dump, is_dump
 from unisono.wire.blackbox.dump_file import DIED
 from unisono.wire.blackbox.entry import PRIORITIES, Entry
@@ -71,10 +74,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+REQUEST_SECONDS_MAX: Final = 30.0
+REFUSALS: Final[dict[int, str]] = {
+    CsError.ACCESS: "only root and the daemon's own user may have dumps",
+    CsError.TRY_AGAIN: "a dump was made a moment ago; try again in a second",
+    CsError.NOT_SUPPORTED: "its flight recorder is off (logging.blackbox), or has no keeper",
+}
+
+
 def request_dump(instance: Path | None) -> Path:
     """Let the daemon of `instance` write a dump now; its path. UnisonoError."""
-    where = "the default instance" if instance is None else str(instance)
-    raise NoDump(f"the daemon of {where} cannot be asked for a dump yet")
+    question = native.encode_query(REQUEST, native.What.DUMP)
+    for said in put(instance, question, seconds=REQUEST_SECONDS_MAX):
+        if isinstance(said, native.Answer):
+            body = bytes(said.body)
+            if said.error != CsError.OK:
+                text = REFUSALS.get(said.error, os.fsdecode(body))
+                raise NoDump(f"the daemon: {text or cs_error(said.error).name}")
+            return Path(os.fsdecode(body))
+    raise NoDump("the daemon gave no answer")
 
 
 def newest_dump(directory: Path) -> Path:

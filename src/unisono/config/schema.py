@@ -540,12 +540,11 @@ _LOGGING: Final = SectionRow(
             "text json",
             "Lines of logfile and standard error: for people, or one JSON object each.",
         ),
-        _word("blackbox", "on", "on off", "Flight recorder.", _LATER),
+        _word("blackbox", "on", "on off", "Flight recorder."),
         _number(
             "blackbox_bytes",
             MIB,
             "Memory of the flight recorder.",
-            _LATER,
             low=BLACKBOX_BYTES_MIN,
             high=BLACKBOX_BYTES_MAX,
             unit="bytes",

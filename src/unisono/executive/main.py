@@ -230,6 +230,7 @@ async def _serve(
         _watch(loop, node, announcer, log)
         await _address_there(settings, node.stopped)
         if not node.stopped.done():
+            node.recording.open()  # its keeper must not inherit our priority
             _ask_for_more(settings, node)
             node.start()
             announcer.follow(node.formed)

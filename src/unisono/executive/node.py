@@ -20,6 +20,7 @@ from unisono.base.clients import (
     ClientGone,
     ClientRequest,
     Credentials,
+    DumpAsked,
     Service,
     ShutDown,
 )
@@ -35,6 +36,7 @@ from unisono.executive.doors import Doors
 from unisono.executive.instance import Instance
 from unisono.executive.keyring import KeyFiles, KeyringDesk
 from unisono.executive.keys import load_authkeys, load_static_keys
+from unisono.executive.recording import Recording
 from unisono.executive.ring_store import RingStore, RingStoreError
 from unisono.executive.turn import Turn
 from unisono.observe.counters import Counters
@@ -76,7 +78,7 @@ class Node:
     __slots__ = (
         "_addresses", "_clock", "_config_file", "_context", "_doors", "_engine", "_keyring",
         "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem", "_transport",
-        "_turn", "counters", "formed", "stopped",
+        "_turn", "counters", "formed", "recording", "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -104,6 +106,17 @@ class Node:
         self._status = 0
         self._transport: Transport | None = None
         self.counters = Counters()
+        self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self.mark)
+        self.recording = Recording(
+            settings.logging,
+            settings.node_id,
+            Path(instance.state_dir(settings)),
+            mark=self.mark,
+            reply=self._doors.reply,
+            loop=self._loop,
+        )
+        """Records from its `open` on."""
+        log.witness = self.recording.witness
         self.stopped: asyncio.Future[int] = self._loop.create_future()
         """The exit status, once the node has ended."""
         self.formed: asyncio.Future[str] = self._loop.create_future()
@@ -117,7 +130,6 @@ class Node:
             jitter=random.random(),
         )
         self._engine = _Engine(settings, self.facts)
-        self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self.mark)
         self._turn = Turn(
             self._totem,
             self._engine,
@@ -129,6 +141,7 @@ class Node:
             clock=clock,
             loop=self._loop,
         )
+        self._turn.carry_by(self.recording.asked, DumpAsked)
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -178,6 +191,7 @@ class Node:
             self._addresses.close()
         if self._transport is not None:
             self._transport.close()
+        self.recording.close(clean=self._status not in (STATUS_FATAL, STATUS_RING_STORE))
         self._finish()
 
     def _say_farewell(self) -> None:
@@ -281,6 +295,7 @@ class Node:
         if marked.mark is Mark.MEMBERS_AGREED and not self.formed.done():
             self.formed.set_result(marked.text)
         self.counters.count(marked)
+        self.recording.record(marked)
         self._log.mark(marked)
 
     def facts(self) -> dict[str, object]:
@@ -307,6 +322,7 @@ class Node:
                 **(transport.counters.as_dict() if transport is not None else {}),
                 **(transport.status() if transport is not None else {}),
             },
+            "recorder": self.recording.status(),
             "marks": self.counters.snapshot(),
         }
 

@@ -117,6 +117,15 @@ LINES: Final[dict[Mark, Line]] = {
     ),
     Mark.KEYS_NOT_STORED: Line(_ERROR, "TOTEM", "Authkeys are not stored: {text}"),
     Mark.STARTED: Line(_NOTICE, "MAIN", "{text}"),
+    Mark.RECORDER_FAILED: Line(_WARNING, "MAIN", "The flight recorder is off: {text}"),
+    Mark.RECORDER_RESUMED: Line(
+        _NOTICE, "MAIN", "The flight recorder is on; {a} records are missing before"
+    ),
+    Mark.KEEPER_ENDED: Line(
+        _WARNING, "MAIN", "Nothing will be left of the flight recorder after a crash: {text}"
+    ),
+    Mark.FLIGHT_DUMPED: Line(_NOTICE, "MAIN", "The flight recorder is written to {text}"),
+    Mark.FLIGHT_NOT_DUMPED: Line(_WARNING, "MAIN", "The flight recorder is not written: {text}"),
     Mark.STOPPING: Line(_NOTICE, "MAIN", "{text}"),
     Mark.PRIORITY_REFUSED: Line(_WARNING, "MAIN", "Could not raise the priority: {text}"),
     Mark.MEMORY_LOCK_REFUSED: Line(_WARNING, "MAIN", "Could not lock memory: {text}"),

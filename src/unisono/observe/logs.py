@@ -40,9 +40,12 @@ class Log:
         self._routes: dict[str, Route] = {}
         self._outlets = Outlets(settings, node_id, syslog_socket, self._tell_trouble)
         self._take(settings)
+        self.witness: Callable[[Level, str, str], None] = lambda _level, _subsystem, _text: None
+        """Hears every sentence that is written, of any level; marks it does not hear."""
 
     def write(self, level: Level, subsystem: str, text: str, *, stacklevel: int = 1) -> None:
         """One line, whatever came before; `stacklevel` 2 gives the caller's caller as its place."""
+        self.witness(level, subsystem, text)
         route = self._routes.get(subsystem, self._shared)
         if level >= route.least:
             place = place_of_caller(stacklevel) if self._is_placed else None

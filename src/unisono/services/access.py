@@ -15,6 +15,11 @@ def may_connect(credentials: Credentials, access: AccessSettings) -> bool:
     return credentials.uid in access.uids or credentials.gid in access.gids
 
 
+def may_have_dumps(credentials: Credentials, owner: int) -> bool:
+    """Whether the process may ask for dumps: root's, or of the daemon's own effective uid."""
+    return credentials.uid in (0, owner)
+
+
 def may_change_keys(credentials: Credentials, owner: int) -> bool:
     """Whether the process may change authkeys: root's, or of the daemon's own effective uid."""
     return credentials.uid in (0, owner)

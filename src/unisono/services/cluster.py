@@ -6,7 +6,7 @@ Never:       decides anything.
 
 from typing import Final, Protocol, TypeAlias
 
-from unisono.base.clients import Disconnect, Notify, Reply, ShutDown
+from unisono.base.clients import Disconnect, DumpAsked, Notify, Reply, ShutDown
 from unisono.base.group import Buffer, Guarantee, Marked, Multicast, SyncFinished
 from unisono.base.ids import NO_RING, ClientId, NodeId, RingId
 from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
@@ -25,6 +25,7 @@ Effect: TypeAlias = (
     | KeyringView
     | KeyringDelivered
     | KeyringAsked
+    | DumpAsked
 )
 STATUS_FATAL: Final = 255
 """Exit status of a daemon that was killed by an order, or has the wrong configuration version."""

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from json import dumps
 from typing import Final
 
-from unisono.base.clients import Credentials, Disconnect, Notify
+from unisono.base.clients import Credentials, Disconnect, DumpAsked, Notify
 from unisono.base.errors import CsError, WireError
 from unisono.base.group import Buffer, Delivered, Guarantee, Multicast
 from unisono.base.ids import ClientId, NodeId, Pid
@@ -211,6 +211,10 @@ class NativeClient(LocalMember):
 
     def _on_query(self, frame: stream.Query) -> None:
         body, error = b"", CsError.OK
+        if frame.what == stream.What.DUMP:
+            asked = DumpAsked(self.client, self._credentials, frame.request)
+            self._cluster.effects.append(asked)
+            return
         if frame.what == stream.What.STATUS:
             body = self._native.status_json()
         elif frame.what == stream.What.MEMBERS:

@@ -45,10 +45,12 @@ class Kind(IntEnum):
 
 
 class What(IntEnum):
-    """What a QUERY asks: the daemon's status as JSON, or the members of a group."""
+    """What a QUERY asks: the daemon's status as JSON, the members of a group, or a dump's path."""
 
     STATUS = 1
     MEMBERS = 2
+    DUMP = 3
+    """Dump the flight recorder; of root or the daemon's own user."""
 
 
 class Verb(IntEnum):
