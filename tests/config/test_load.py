@@ -84,7 +84,7 @@ def test_load_when_keys_come_later_then_one_warning_names_them_together() -> Non
     more = (
         "quorum {\nprovider: corosync_votequorum\nlast_man_standing: 1\n"
         "device {\nmodel: net\n}\n}\n"
-        "logging {\nblackbox: off\nfunction_name: off\nsyslog_priority: INFO\n}\n"
+        "logging {\nfunction_name: off\nsyslog_priority: INFO\n}\n"
         "pload {\ncount: 5\n}\n"
     )
     [warning] = warnings_of(conf("downcheck: 0", more=more))
@@ -93,8 +93,7 @@ def test_load_when_keys_come_later_then_one_warning_names_them_together() -> Non
     assert names.split(", ") == [
         "quorum.last_man_standing (f:14)",
         "quorum.device.model (f:16)",
-        "logging.blackbox (f:20)",
-        "pload.count (f:25)",
+        "pload.count (f:24)",
     ]
 
 

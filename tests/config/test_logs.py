@@ -170,4 +170,4 @@ def test_logging_when_debians_file_is_read_then_it_warns_of_nothing_in_it() -> N
     loaded = read(text)
     assert not [line for line in loaded.warnings if "logging" in line]
     assert loaded.settings.logging.logfile == "/var/log/corosync/corosync.log"
-    assert loaded.settings.logging.blackbox_bytes == MIB
+    assert loaded.settings.logging.blackbox_bytes == 4 * MIB

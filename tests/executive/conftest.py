@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.executive.places import LOOP
 from unisono.base.group import Marked
 from unisono.base.ids import MS, NodeId
 from unisono.base.marks import Mark
@@ -62,7 +63,7 @@ class Watched(Node):
 
 
 class Ring:
-    """Nodes of one ring in this process, 127.8.0.x, each with an instance directory."""
+    """Nodes of one ring in this process, LOOP.0.x, each with an instance directory."""
 
     def __init__(self, directory: Path, size: int) -> None:
         self.directory = directory
@@ -71,13 +72,13 @@ class Ring:
 
     def settings(self, node: int) -> Settings:
         nodes = tuple(
-            NodeSettings(NodeId(number), f"n{number}", (f"127.8.0.{number}",))
+            NodeSettings(NodeId(number), f"n{number}", (f"{LOOP}.0.{number}",))
             for number in range(1, self.size + 1)
         )
         return Settings(
             node_id=NodeId(node),
             nodes=nodes,
-            transport=TransportSettings(UDPU, f"127.8.0.{node}", port=PORT),
+            transport=TransportSettings(UDPU, f"{LOOP}.0.{node}", port=PORT),
             ring=QUICK,
             logging=LoggingSettings(to_stderr=False, to_syslog=False),
         )
@@ -120,29 +121,29 @@ async def ring(tmp_path: Path) -> AsyncIterator[Ring]:
     made.close()
 
 
-CONFIG = """\
-totem {
+CONFIG = f"""\
+totem {{
     version: 2
     transport: udpu
     token: 1000
-    interface {
+    interface {{
         linknumber: 0
         mcastport: 26415
-    }
-}
-nodelist {
-    node {
+    }}
+}}
+nodelist {{
+    node {{
         nodeid: 1
-        ring0_addr: 127.8.1.1
-    }
-    node {
+        ring0_addr: {LOOP}.1.1
+    }}
+    node {{
         nodeid: 2
-        ring0_addr: 127.8.1.2
-    }
-}
-logging {
+        ring0_addr: {LOOP}.1.2
+    }}
+}}
+logging {{
     to_syslog: no
-}
+}}
 """
 
 

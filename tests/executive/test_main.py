@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.executive.places import LOOP
+
 SECONDS_MAX = 20
 TERMINATIONS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT]
 
@@ -84,7 +86,7 @@ def test_configuration_when_missing_exits_1_with_one_line(host):
     ("before", "after", "expected"),
     [
         ("nodeid: 2", "nodeid: 1", "nodeid"),
-        ("127.8.1.1", "203.0.113.5", "203.0.113.5 is not local"),
+        (f"{LOOP}.1.1", "203.0.113.5", "203.0.113.5 is not local"),
     ],
     ids=["node id twice", "no local address"],
 )
@@ -98,11 +100,11 @@ def test_configuration_when_impossible_exits_1_with_one_line(host, before, after
 
 def test_address_in_use_exits_1_and_says_so(host):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.8.1.1", 26415))
+        other.bind((f"{LOOP}.1.1", 26415))
         ran = host.run("-f")
     assert ran.returncode == 1
     last = ran.stderr.splitlines()[-1]
-    assert last.startswith("unisonod: cannot bind to 127.8.1.1:26415: Address already in use")
+    assert last.startswith(f"unisonod: cannot bind to {LOOP}.1.1:26415: Address already in use")
     assert not (host.instance / "unisonod.pid").exists()
 
 
@@ -203,10 +205,10 @@ def test_daemon_when_it_comes_up_detaches_and_the_starter_exits_0(host):
 
 def test_daemon_when_it_cannot_come_up_tells_the_starter_why(host):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.8.1.1", 26415))
+        other.bind((f"{LOOP}.1.1", 26415))
         ran = host.run()
     assert ran.returncode == 1
-    assert "cannot bind to 127.8.1.1:26415" in ran.stderr
+    assert f"cannot bind to {LOOP}.1.1:26415" in ran.stderr
 
 
 def test_module_and_command_are_one(host):

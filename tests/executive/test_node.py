@@ -7,6 +7,7 @@ import socket
 import pytest
 
 import unisono
+from tests.executive.places import LOOP
 from unisono.base.clients import Credentials, Service, ShutDown
 from unisono.base.errors import ConfigError
 from unisono.base.ids import Pid
@@ -121,7 +122,7 @@ async def test_admit_refuses_strangers_always_and_everybody_while_the_ring_chang
 
 async def test_start_when_the_address_is_in_use_raises_and_leaves_nothing_open(ring):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
-        other.bind(("127.8.0.1", ring.settings(1).transport.port))
+        other.bind((f"{LOOP}.0.1", ring.settings(1).transport.port))
         with pytest.raises(ConfigError, match="Address already in use"):
             ring.start(1)
     assert not (ring.path(1) / "unisono.sock").exists()

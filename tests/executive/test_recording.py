@@ -142,6 +142,7 @@ def test_bb20_messages_when_they_were_sent_then_no_byte_of_them_is_in_the_dump(h
     process.kill()
     process.wait(SECONDS_MAX)
     wait_for_dump(host)
+    assert "The token was here: sequence" in blackbox(host).stdout
     data = (host.instance / dumps(host)[0]).read_bytes()
     assert secret not in data
     assert b"membership" in data

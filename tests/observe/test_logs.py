@@ -158,7 +158,7 @@ def test_failure_is_told_with_where_it_came_from(make):
 
 @pytest.mark.parametrize("mark", LINES, ids=lambda mark: mark.name)
 def test_every_line_can_be_written(make, mark):
-    log = make(debug="on")
+    log = make(debug="trace")
     log.mark(Marked(mark, 12, 34, "words"))
     assert len(log.lines()) == 1
     assert "{" not in log.lines()[0]

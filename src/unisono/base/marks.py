@@ -120,3 +120,7 @@ class Mark(IntEnum):
     KEEPER_ENDED = 642
     FLIGHT_DUMPED = 643
     FLIGHT_NOT_DUMPED = 644
+
+    # the ring while nothing is wrong: for the flight recorder, too many for the log
+    TOKEN_VISITED = 900
+    FLOW_LIMITED = 901

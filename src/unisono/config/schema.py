@@ -543,7 +543,7 @@ _LOGGING: Final = SectionRow(
         _word("blackbox", "on", "on off", "Flight recorder."),
         _number(
             "blackbox_bytes",
-            MIB,
+            4 * MIB,
             "Memory of the flight recorder.",
             low=BLACKBOX_BYTES_MIN,
             high=BLACKBOX_BYTES_MAX,

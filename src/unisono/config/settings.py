@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from unisono.base.ids import MS, SECOND, NodeId
+from unisono.base.limits import MIB
 
 UST: Final = "ust"
 UDPU: Final = "udpu"
@@ -164,7 +165,7 @@ class LoggingSettings(LogTargets):
     """`text` or `json`, of standard error and files."""
     blackbox: bool = True
     """Whether there is a flight recorder."""
-    blackbox_bytes: int = 1024 * 1024
+    blackbox_bytes: int = 4 * MIB
 
 
 @dataclass(frozen=True, slots=True)

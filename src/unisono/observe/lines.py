@@ -32,6 +32,7 @@ class Line(NamedTuple):
     text: str
 
 
+_TRACE = Level.TRACE
 _DEBUG, _NOTICE, _WARNING, _ERROR = Level.DEBUG, Level.NOTICE, Level.WARNING, Level.ERROR
 
 LINES: Final[dict[Mark, Line]] = {
@@ -138,6 +139,8 @@ LINES: Final[dict[Mark, Line]] = {
     Mark.MEMBERS_AGREED: Line(_NOTICE, "QUORUM", "{text}"),
     Mark.RING_SEQ_UNREADABLE: Line(_WARNING, "MAIN", "{text}"),
     Mark.CONFIG_WARNING: Line(_WARNING, "MAIN", "{text}"),
+    Mark.TOKEN_VISITED: Line(_TRACE, "TOTEM", "The token was here: sequence {a}, {b} sent"),
+    Mark.FLOW_LIMITED: Line(_TRACE, "TOTEM", "Flow control: {a} sent, {b} have to wait"),
     Mark.MEMBER_SILENT: Line(_WARNING, "TOTEM", "The daemon on node {a} has ended"),
     Mark.INVALID_DIGEST: Line(_WARNING, "TOTEM", "{text}"),
     Mark.SESSION_OLD: Line(

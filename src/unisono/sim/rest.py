@@ -23,6 +23,7 @@ REST_FIRST_NS: Final = 50 * MS
 """How long a token rests among Unisono members at least, unless it would be missed elsewhere."""
 BLOCK: Final = 100
 TRANSPORT_BLOCK: Final = Mark.SEND_FAILED // BLOCK
+ROUTINE_BLOCK: Final = Mark.TOKEN_VISITED // BLOCK
 """Marks are numbered in blocks of a hundred, see base.marks."""
 _FOREIGN: Final = (type, ModuleType, FunctionType, BuiltinFunctionType, CodeType, Notary)
 """What leads out of a machine into the program, or to who looks over its shoulder."""
@@ -64,9 +65,13 @@ def rest(cluster: Cluster) -> None:
 
 
 def _marks(cluster: Cluster) -> int:
-    """Of ring and services: the transport below has times of its own, such as those of its keys."""
+    """Of ring and services, for which a ring at rest has no reason.
+
+    The transport below has times of its own, such as those of its keys; the token goes on.
+    """
     marks = cluster.world.marks.items()
-    return sum(count for mark, count in marks if mark // BLOCK != TRANSPORT_BLOCK)
+    no_fault = (TRANSPORT_BLOCK, ROUTINE_BLOCK)
+    return sum(count for mark, count in marks if mark // BLOCK not in no_fault)
 
 
 def _weigh(cluster: Cluster, machine: SimulatedNode, groups: int, clients: int) -> None:

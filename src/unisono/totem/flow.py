@@ -10,6 +10,7 @@ from typing import Final
 
 from unisono.base.ids import Nanos, seq_distance
 from unisono.base.limits import STORED_MESSAGES_MAX
+from unisono.base.marks import Mark
 from unisono.totem.state import RingState
 from unisono.totem.store import RingStore
 from unisono.totem.timers import Timer
@@ -71,5 +72,7 @@ class FlowControl(RingState):
         backlog = self._backlog()
         token.fcc = min(U32, max(0, token.fcc + sent - self._trc))
         token.backlog = min(U32, max(0, token.backlog + backlog - self._pbl))
+        if backlog and not self._pbl:
+            self._mark(Mark.FLOW_LIMITED, sent, backlog)
         self._trc = sent
         self._pbl = backlog

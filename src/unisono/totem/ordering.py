@@ -151,6 +151,7 @@ class Ordering(Repair):
         self._request_missing(token, store, now)
         allowed = self._window_left(token, store, allowed - resent)
         datagrams = self._originate(token, store, allowed)
+        self._mark(Mark.TOKEN_VISITED, token.seq, len(datagrams))
         self._count_flow(token, resent + len(datagrams))
         self._lower_aru(token, store)
         if self._state is State.OPERATIONAL:
