@@ -13,7 +13,7 @@ from unisono.crypto.cookies import CookieJar, first_mac
 from unisono.crypto.keys import ClusterKeys, derive
 from unisono.crypto.sender_keys import CIPHERS, OwnKey
 from unisono.secure.context import Context, Keyring
-from unisono.secure.peer import ALIVE_NS, HELLO_RETRY_NS_MAX, SILENCE_NS, Peer
+from unisono.secure.peer import ALIVE_NS, HELLO_GONE_NS, HELLO_RETRY_NS_MAX, SILENCE_NS, Peer
 from unisono.secure.session import SESSION_RENEW_NS
 from unisono.wire.ust.handshake import Cookie, decode_answer, decode_hello
 from unisono.wire.ust.header import PacketType, decode_header
@@ -161,6 +161,20 @@ def test_hello_when_never_answered_then_repeated_more_and_more_rarely_for_ever()
     assert min(gaps) >= 100 * MS
     assert max(gaps) <= HELLO_RETRY_NS_MAX * 5 // 4
     assert gaps[-1] >= HELLO_RETRY_NS_MAX
+
+
+def test_hello_when_the_daemon_has_ended_then_once_at_once_and_rarely_after_that() -> None:
+    a, _ = pair()
+    a.peer.greet(a.now)
+    sent: list[int] = []
+    while len(sent) < 5:
+        due = a.peer.deadline
+        assert due is not None
+        a.now = due
+        a.peer.expire(a.now)
+        sent += [a.now] * len(a.take())
+    gaps = [later - earlier for earlier, later in pairwise(sent)]
+    assert all(HELLO_GONE_NS <= gap <= HELLO_GONE_NS * 5 // 4 for gap in gaps)
 
 
 def test_hello_when_replayed_then_the_session_stays_and_the_answer_opens_nothing() -> None:

@@ -2,7 +2,7 @@
 
 from unisono.base.group import SendAll, SendTo
 from unisono.config.settings import UST, LinkSettings, SecureSettings, TransportSettings
-from unisono.secure.events import Arrived, PathLimit, Transmit
+from unisono.secure.events import Adopted, Arrived, Begin, PathLimit, Transmit
 
 ENVELOPE = b"\x55"
 
@@ -26,6 +26,8 @@ class StandIn:
         if self.on_submit is not None:
             self.on_submit(request)
         match request:
+            case Begin():  # all others are there
+                self.effects += [Adopted(node, b"", False) for node in self.others]
             case SendTo():
                 self.send((request.target,), [request.datagram])
             case SendAll():

@@ -33,6 +33,9 @@ from unisono.wire.ust.records import Key, KeyAck, Record
 
 HELLO_RETRY_NS_MIN: Final = 100 * MS
 HELLO_RETRY_NS_MAX: Final = SECOND
+HELLO_GONE_NS: Final = 2 * SECOND
+"""To a daemon that has ended: the next one greets us, and its kernel's few ICMP answers a second
+are worth more when that one ends."""
 SILENCE_NS: Final = 3 * SECOND
 """A peer that was not heard for so long is greeted anew."""
 ALIVE_NS: Final = 300 * MS
@@ -88,10 +91,10 @@ class Peer:
         return self.telling.has(generation)
 
     def greet(self, now: Nanos) -> None:
-        """Begin anew at the next `expire`: the present session is of no use any more."""
+        """The daemon there has ended. Greet at the next `expire`, in case it has not, then rarely."""
         self.heard_at = None
         self._greet_at = now
-        self._retry_ns = HELLO_RETRY_NS_MIN
+        self._retry_ns = HELLO_GONE_NS
 
     def renew(self, now: Nanos) -> None:
         """Make a new session at the next `expire`."""
@@ -226,7 +229,7 @@ class Peer:
         self._begin(now)
         spread = self._context.entropy(1)[0] * self._retry_ns // 1024
         self._greet_at = Nanos(now + self._retry_ns + spread)
-        self._retry_ns = min(2 * self._retry_ns, HELLO_RETRY_NS_MAX)
+        self._retry_ns = max(self._retry_ns, min(2 * self._retry_ns, HELLO_RETRY_NS_MAX))
 
     def _begin(self, now: Nanos) -> None:
         self.packets.append((Reach.EVERY, self._handshakes.begin(now)))

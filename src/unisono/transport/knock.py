@@ -5,6 +5,8 @@ Speaks:      UDP without payload from sockets of its own, connected to the peers
 Counterpart: none in Corosync, where a daemon that died is noticed when the token is lost.
 Keeps:       an ICMP message can be forged by anybody, and disturbs the socket that it names: so the
              ring's own sockets are told of none, and here at most one is taken in each interval.
+             A port that is known to be closed is left in peace: its kernel answers each of us about
+             once a second (icmp(7), icmp_ratelimit), and that answer is for the next death.
 """
 
 import asyncio
@@ -64,9 +66,9 @@ class _Door:
 
 
 class Knocker:
-    """Knocks at the port of every peer of one link, until it is closed."""
+    """Knocks at the ports of those peers of one link who are there, until it is closed."""
 
-    __slots__ = ("_doors", "_hint", "_local", "_loop", "_port", "_timer")
+    __slots__ = ("_doors", "_hint", "_local", "_loop", "_port", "_present", "_timer")
 
     def __init__(
         self,
@@ -83,6 +85,7 @@ class Knocker:
         self._hint = hint
         self._loop = loop
         self._doors: dict[NodeId, _Door] = {}
+        self._present: set[NodeId] = set()
         for node, address in peers.items():
             self.readdress(node, address)
         self._timer = loop.call_later(KNOCK_SECONDS, self._on_timer)
@@ -103,10 +106,18 @@ class Knocker:
             return
         self._doors[node] = _Door(sock, lambda: self._hint(node), self._loop)
 
+    def watch(self, node: NodeId, *, is_present: bool) -> None:
+        """Knock at the node's port from now on, or no more; at first nobody is watched."""
+        if is_present:
+            self._present.add(node)
+        else:
+            self._present.discard(node)
+
     def _on_timer(self) -> None:
         self._timer = self._loop.call_later(KNOCK_SECONDS, self._on_timer)
-        for door in list(self._doors.values()):
-            door.knock()
+        for node, door in list(self._doors.items()):
+            if node in self._present:
+                door.knock()
 
     def close(self) -> None:
         """Knock no more. Twice is harmless."""

@@ -118,6 +118,10 @@ class Link:
         self._learn()
         self._knocker.readdress(node, address)
 
+    def watch(self, node: NodeId, *, is_present: bool) -> None:
+        """Whether to find out when the node's daemon ends."""
+        self._knocker.watch(node, is_present=is_present)
+
     def _learn(self) -> None:
         self._nodes.learn({address: node for node, address in self._addresses.items()})
         self._known.clear()

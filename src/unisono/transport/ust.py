@@ -120,7 +120,7 @@ class UstTransport:
             Transmit: self._on_transmit,
             Arrived: self._on_arrived,
             PeerGone: self._on_peer_gone,
-            Adopted: self._told,
+            Adopted: self._on_adopted,
             KeyTold: self._told,
             Marked: self._mark,
         }
@@ -358,7 +358,17 @@ class UstTransport:
         self._receive(effect.frames, effect.node)
 
     def _on_peer_gone(self, effect: PeerGone) -> None:
+        self._watch(effect.node, is_present=False)
         self._gone(effect.node)
+
+    def _on_adopted(self, effect: Adopted) -> None:
+        self._watch(effect.node, is_present=True)
+        self._told(effect)
+
+    def _watch(self, node: NodeId, *, is_present: bool) -> None:
+        """Links that are opened later begin with the next session."""
+        for link in self._links.values():
+            link.watch(node, is_present=is_present)
 
     # -- time --------------------------------------------------------------------------------------
 
