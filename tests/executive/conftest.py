@@ -15,6 +15,7 @@ from tests.executive.places import LOOP
 from unisono.base.group import Marked
 from unisono.base.ids import MS, NodeId
 from unisono.base.marks import Mark
+from unisono.config.load import Loaded
 from unisono.config.settings import (
     UDPU,
     LoggingSettings,
@@ -25,6 +26,7 @@ from unisono.config.settings import (
 )
 from unisono.executive.instance import Instance
 from unisono.executive.node import Node
+from unisono.executive.reading import Load, nothing_to_read
 from unisono.observe.logs import Log
 
 PORT = 26405
@@ -42,10 +44,12 @@ class Watched(Node):
 
     __slots__ = ("marked", "marks")
 
-    def __init__(self, settings: Settings, instance: Instance, log: Log) -> None:
+    def __init__(
+        self, settings: Settings, instance: Instance, log: Log, load: Load = nothing_to_read
+    ) -> None:
         self.marks: list[Marked] = []
         self.marked = asyncio.Event()
-        super().__init__(settings, instance, log)
+        super().__init__(settings, instance, log, load=load)
 
     def mark(self, marked: Marked) -> None:
         self.marks.append(marked)
@@ -69,6 +73,12 @@ class Ring:
         self.directory = directory
         self.size = size
         self.nodes: dict[int, Watched] = {}
+        self.files: dict[int, Callable[[Settings], Settings]] = {}
+        """What makes of a node's settings those that it reads again."""
+
+    def read(self, node: int) -> Loaded:
+        edit = self.files.get(node, lambda settings: settings)
+        return Loaded(edit(self.settings(node)), [])
 
     def settings(self, node: int) -> Settings:
         nodes = tuple(
@@ -90,7 +100,9 @@ class Ring:
         settings = replace(self.settings(node), **changes)
         instance = Instance(self.path(node))
         instance.prepare()
-        made = self.nodes[node] = Watched(settings, instance, Log(settings.logging))
+        made = self.nodes[node] = Watched(
+            settings, instance, Log(settings.logging), lambda: self.read(node)
+        )
         return made
 
     def start(self, *numbers: int) -> None:
@@ -112,6 +124,7 @@ class Ring:
     def close(self) -> None:
         for node in self.nodes.values():
             node.close()
+            node._log.close()
 
 
 @pytest.fixture

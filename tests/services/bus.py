@@ -17,6 +17,7 @@ from unisono.base.clients import (
     Credentials,
     Disconnect,
     Notify,
+    ReopenLogs,
     Reply,
     Service,
     ShutDown,
@@ -32,6 +33,8 @@ from unisono.base.group import (
 )
 from unisono.base.ids import ClientId, Nanos, NodeId, Pid, RingId, RingSeq, Seq
 from unisono.base.marks import Mark
+from unisono.config.changes import Changes
+from unisono.config.reload import ReadConfiguration, SettingsChanged
 from unisono.config.settings import (
     UDPU,
     NodeSettings,
@@ -41,6 +44,7 @@ from unisono.config.settings import (
 )
 from unisono.services import Engine
 from unisono.services.cluster import Cluster, Effect
+from unisono.services.engine import Request
 from unisono.services.sync import Sync
 from unisono.wire import native as stream
 from unisono.wire.block import decode_block, encode_block
@@ -144,6 +148,14 @@ class Node:
         self.marks: list[Marked] = []
         self.finished: list[SyncFinished] = []
         self.shut_down: ShutDown | None = None
+        self.readings: list[int] = []
+        """Tickets of configuration files that are to be read."""
+        self.changed: list[Changes] = []
+        self.reopened = 0
+
+    def submit(self, request: Request) -> None:
+        self.engine.submit(request, NOW)
+        self.carry_out()
 
     @property
     def engine(self) -> Engine:
@@ -178,6 +190,12 @@ class Node:
                     self.shut_down = effect
                 case Marked():
                     self.marks.append(effect)
+                case ReadConfiguration():
+                    self.readings.append(effect.ticket)
+                case SettingsChanged():
+                    self.changed.append(effect.changes)
+                case ReopenLogs():
+                    self.reopened += 1
 
     def next(self) -> Multicast | None:
         """What a token visit of this node would send."""

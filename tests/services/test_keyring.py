@@ -12,7 +12,7 @@ from unisono.base.ids import ClientId, NodeId, Pid, RingId, RingSeq, Seq
 from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.config.settings import UST, SecureSettings
 from unisono.services import Engine
-from unisono.services.access import may_change_keys
+from unisono.services.access import may_order
 from unisono.wire import native as stream
 from unisono.wire.service.header import GROUP_NATIVE
 from unisono.wire.service.native import encode_keyring
@@ -86,4 +86,4 @@ def test_question_when_asked_before_the_greeting_then_the_client_is_dropped() ->
     ("uid", "gid", "may"), [(0, 0, True), (1000, 5, True), (1001, 0, False), (65534, 65534, False)]
 )
 def test_keys_when_changed_then_by_root_or_the_owner_alone(uid: int, gid: int, may: bool) -> None:
-    assert may_change_keys(Credentials(Pid(1), uid, gid), owner=1000) is may
+    assert may_order(Credentials(Pid(1), uid, gid), owner=1000) is may

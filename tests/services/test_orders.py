@@ -122,7 +122,6 @@ def test_shutdown_when_a_node_says_it_then_only_that_node_ends_cleanly() -> None
 @pytest.mark.parametrize(
     "payload",
     [
-        wire.encode_reload_config(2),
         wire.encode_ringreenable(2),
         wire.encode_crypto_reconfig(1),
     ],
@@ -180,8 +179,6 @@ def test_status_when_asked_then_sizes_and_errors_are_the_daemons() -> None:
         (1, CsError.NOT_SUPPORTED),
         (3, CsError.NOT_SUPPORTED),
         (4, CsError.ACCESS),
-        (7, CsError.NOT_SUPPORTED),
-        (8, CsError.NOT_SUPPORTED),
         (10, CsError.OK),
         (11, CsError.OK),
         (12, CsError.INVALID_PARAM),
@@ -320,8 +317,6 @@ def test_iterations_when_too_many_are_open_then_no_resources() -> None:
         (0, CsError.NOT_SUPPORTED),
         (1, CsError.NOT_SUPPORTED),
         (3, CsError.NOT_SUPPORTED),
-        (7, CsError.NOT_SUPPORTED),
-        (8, CsError.NOT_SUPPORTED),
         (10, CsError.INVALID_PARAM),
     ],
 )

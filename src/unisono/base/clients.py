@@ -97,6 +97,11 @@ class DumpAsked:
 
 
 @event
+class ReopenLogs:
+    """An administrator has moved the log files away."""
+
+
+@event
 class ShutDown:
     """The executive must end now: `clean` leaves the ring first; `status` is the exit status."""
 

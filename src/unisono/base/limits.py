@@ -64,6 +64,10 @@ LOG_FLUSH_SECONDS_MAX: Final = 1
 """Longest wait of a clean stop for targets that have lines to write."""
 LOG_SUBSYSTEMS_MAX: Final = 32
 """LOGSYS_MAX_SUBSYS_COUNT: subsystems with settings of their own."""
+RELOAD_REPORT_BYTES_MAX: Final = 16 * KIB
+"""What one node says of a configuration that it has read; longer lists are cut."""
+RELOAD_TRIES_MAX: Final = 5
+"""Changes of the membership that a reload survives by beginning anew."""
 BLACKBOX_BYTES_MIN: Final = 64 * KIB
 BLACKBOX_BYTES_MAX: Final = 64 * MIB
 """Memory of the flight recorder: some thousand records, and no more than a node can spare."""

@@ -120,6 +120,13 @@ class Mark(IntEnum):
     KEEPER_ENDED = 642
     FLIGHT_DUMPED = 643
     FLIGHT_NOT_DUMPED = 644
+    RELOAD_ORDERED = 650
+    RELOAD_DROPPED = 651
+    CONFIGURATION_REFUSED = 652
+    SETTING_CHANGED = 653
+    SETTING_KEPT = 654
+    LOGS_REOPENED = 655
+    RELOAD_ENDED = 656
 
     # the ring while nothing is wrong: for the flight recorder, too many for the log
     TOKEN_VISITED = 900

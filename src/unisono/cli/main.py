@@ -26,6 +26,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "keygen": Command("a new authkey, and its fingerprint", module="keygen"),
     "keyring": Command("show and change the keys of a running cluster", module="keyring"),
     "blackbox": Command("what a daemon did last, also after it died", module="blackbox"),
+    "reload": Command("read the configuration again, on every node", module="reload"),
     "status": Command("members, ring, groups and rates of a daemon", module="status"),
     "demo": Command("three daemons, three replicas, one of them killed", module="demo.command"),
     "sim": Command("the ring in the simulator", program="unisono-sim"),

@@ -8,14 +8,14 @@ Keeps:       keys are on the disk before any node hears that they are; of two fi
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from json import dumps
 from pathlib import Path
 from typing import Final, TypeAlias, assert_never
 
 from unisono.base.errors import CsError
 from unisono.base.group import Buffer, Marked, Multicast
-from unisono.base.ids import MS, SECOND, ClientId, Nanos
+from unisono.base.ids import MS, SECOND, ClientId, Nanos, NodeId
 from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.limits import KEYRING_SECONDS_MAX
 from unisono.config.settings import SecureSettings
@@ -30,7 +30,7 @@ from unisono.secure.authkeys import Authkey, Authkeys
 from unisono.secure.events import Adopted, KeysChanged, KeyTold, Tell
 from unisono.secure.orders import Answered, Command, Effect, Progress, Stored, StoreKeys
 from unisono.secure.rotation import Rotation
-from unisono.services.access import may_change_keys
+from unisono.services.access import may_order
 from unisono.wire import native
 
 Event: TypeAlias = KeyringView | KeyringDelivered | KeyringAsked
@@ -134,6 +134,10 @@ class KeyringDesk:
         self._rotation.submit(event, now)
         self._finish(now)
 
+    def reconfigure(self, nodes: Sequence[NodeId]) -> None:
+        """Other nodes are in the configuration."""
+        self._rotation.reconfigure(nodes)
+
     def close(self) -> None:
         """Nothing is due any more."""
         if self._timer is not None:
@@ -141,7 +145,7 @@ class KeyringDesk:
 
     def _on_asked(self, asked: KeyringAsked, now: Nanos) -> None:
         is_change = asked.verb != native.Verb.SHOW
-        if is_change and not may_change_keys(asked.credentials, os.geteuid()):
+        if is_change and not may_order(asked.credentials, os.geteuid()):
             answer = Answered(asked.client, asked.request, CsError.ACCESS, {"text": _NOBODY})
             self._carry_out(answer, now)
             return

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeAlias
 
 from unisono.base.errors import ConfigError
 from unisono.base.group import Marked
@@ -29,6 +29,7 @@ from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
 from unisono.executive.instance import Instance
 from unisono.executive.keys import check_keys
 from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
+from unisono.executive.reading import Load
 from unisono.executive.ring_store import RingStoreError
 from unisono.linux.memory import forbid_core_files, keep_freed_memory, lock_memory
 from unisono.linux.notify import Notifier
@@ -52,9 +53,13 @@ CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
 ADDRESS_ATTEMPTS_MAX: Final = 10
 ADDRESS_PAUSE_SECONDS: Final = 0.1
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
-_IGNORED_SIGNALS: Final = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
-"""Their defaults would kill a member of the ring; they mean nothing yet."""
+_IGNORED_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
+"""Their defaults would kill a member of the ring; they mean nothing."""
 _TRANSPORT_NAMES: Final = {UST: "UST", UDPU: "UDP/IP Unicast", UDP: "UDP/IP Multicast"}
+
+
+Files: TypeAlias = tuple[Path, Load]
+"""The configuration file, and what reads it again."""
 
 
 class Refused(Exception):
@@ -91,10 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory = _prepare(instance, loaded.settings)
         # Before the daemon changes its directory:
         config_file = Path(file).absolute()
-        loaded = with_absolute_paths(loaded)
+        directory_of_start = Path.cwd()
+        loaded = with_absolute_paths(loaded, directory_of_start)
+        files = config_file, _reader(config_file, options.node_id, directory_of_start)
         if not options.foreground:
             ready = daemonise(directory)
-        return _run_locked(loaded, config_file, instance, ready, notifier)
+        return _run_locked(loaded, files, instance, ready, notifier)
     except ConfigErrors as error:
         return _refuse(ready, STATUS_BAD, "\n".join(error.errors))
     except ConfigError as error:
@@ -120,16 +127,32 @@ def read_configuration(argument: str | None, node_id: int | None = None) -> tupl
     return load(text, file, extra, SystemResolver(), host, environ=os.environ), file
 
 
-def with_absolute_paths(loaded: Loaded) -> Loaded:
-    """The same, with the key files' paths seen from the directory that we are in."""
+def _reader(file: Path, node_id: int | None, directory: Path) -> Load:
+    """What reads the configuration again, and the keys that it speaks of."""
+
+    def read() -> Loaded:
+        try:
+            loaded, _ = read_configuration(str(file), node_id)
+        except Refused as error:
+            raise ConfigErrors([str(error)]) from error
+        loaded = with_absolute_paths(loaded, directory)
+        if errors := check_keys(loaded.settings, file):
+            raise ConfigErrors(errors)
+        return loaded
+
+    return read
+
+
+def with_absolute_paths(loaded: Loaded, directory: Path) -> Loaded:
+    """The same, with the key files' paths seen from this directory."""
     transport = loaded.settings.transport
     if transport.secure is None:
         return loaded
     private = transport.secure.private_key_file
     secure = replace(
         transport.secure,
-        key_file=str(Path(transport.secure.key_file).absolute()),
-        private_key_file=str(Path(private).absolute()) if private else "",
+        key_file=str(directory / transport.secure.key_file),
+        private_key_file=str(directory / private) if private else "",
     )
     return replace(
         loaded, settings=replace(loaded.settings, transport=replace(transport, secure=secure))
@@ -179,7 +202,7 @@ def _prepare(instance: Instance, settings: Settings) -> str:
 
 def _run_locked(
     loaded: Loaded,
-    config_file: Path,
+    files: Files,
     instance: Instance,
     ready: ReadyPipe | None,
     notifier: Notifier,
@@ -200,7 +223,7 @@ def _run_locked(
     if loaded.settings.transport.secure is not None and (refused := forbid_core_files()):
         log.write(Level.WARNING, "MAIN", f"Core files may show keys: {refused}")
     try:
-        return asyncio.run(_serve(loaded, config_file, instance, log, (ready, notifier)))
+        return asyncio.run(_serve(loaded, files, instance, log, (ready, notifier)))
     finally:
         log.close()
         pid_file.remove()
@@ -208,7 +231,7 @@ def _run_locked(
 
 async def _serve(
     loaded: Loaded,
-    config_file: Path,
+    files: Files,
     instance: Instance,
     log: Log,
     starter: tuple[ReadyPipe | None, Notifier],
@@ -222,7 +245,7 @@ async def _serve(
         log.write(Level.WARNING, "MAIN", warning)
     kind = _TRANSPORT_NAMES[settings.transport.kind]
     log.write(Level.NOTICE, "TOTEM", f"Initializing transport ({kind}).")
-    node = Node(settings, instance, log, config_file=config_file)
+    node = Node(settings, instance, log, config_file=files[0], load=files[1])
     loop = asyncio.get_running_loop()
     announcer = Announcer(*starter, loop, flush=log.flush)
     collector = IdleCollector(loop, node.work)
@@ -274,5 +297,6 @@ def _watch(loop: asyncio.AbstractEventLoop, node: Node, announcer: Announcer, lo
     loop.set_exception_handler(on_error)
     for number in _STOP_SIGNALS:
         loop.add_signal_handler(number, on_stop)
+    loop.add_signal_handler(signal.SIGHUP, node.hang_up)
     for number in _IGNORED_SIGNALS:
         signal.signal(number, signal.SIG_IGN)

@@ -21,21 +21,25 @@ from unisono.base.clients import (
     ClientRequest,
     Credentials,
     DumpAsked,
+    ReopenLogs,
     Service,
     ShutDown,
 )
 from unisono.base.errors import ConfigError
 from unisono.base.group import Leave, Left, Marked
+from unisono.base.ids import Nanos
 from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.limits import LEAVE_SECONDS_MAX
 from unisono.base.marks import Mark
-from unisono.config.settings import Settings
+from unisono.config.reload import ReadConfiguration, ReloadAsked, SettingsChanged
+from unisono.config.settings import SecureSettings, Settings
 from unisono.crypto.sender_keys import CIPHERS
 from unisono.executive.addresses import AddressWatch
 from unisono.executive.doors import Doors
 from unisono.executive.instance import Instance
 from unisono.executive.keyring import KeyFiles, KeyringDesk
 from unisono.executive.keys import load_authkeys, load_static_keys
+from unisono.executive.reading import Load, Reading, nothing_to_read
 from unisono.executive.recording import Recording
 from unisono.executive.ring_store import RingStore, RingStoreError
 from unisono.executive.turn import Turn
@@ -46,7 +50,7 @@ from unisono.secure.context import Context, Keyring
 from unisono.secure.rotation import Rotation
 from unisono.services import Engine
 from unisono.services.access import may_connect
-from unisono.totem import Start, Totem
+from unisono.totem import Reconfigure, Start, Totem
 from unisono.transport.kinds import SecureOwner, open_transport
 from unisono.transport.port import Transport
 from unisono.transport.ust import UstTransport
@@ -63,8 +67,10 @@ class _Engine(Engine):
 
     __slots__ = ("_facts",)
 
-    def __init__(self, settings: Settings, facts: Callable[[], dict[str, object]]) -> None:
-        super().__init__(settings)
+    def __init__(
+        self, settings: Settings, facts: Callable[[], dict[str, object]], owner: int
+    ) -> None:
+        super().__init__(settings, owner=owner)
         self._facts = facts
 
     def status(self) -> dict[str, object]:
@@ -77,8 +83,8 @@ class Node:
 
     __slots__ = (
         "_addresses", "_clock", "_config_file", "_context", "_doors", "_engine", "_keyring",
-        "_leaving", "_log", "_loop", "_settings", "_status", "_store", "_totem", "_transport",
-        "_turn", "counters", "formed", "recording", "stopped",
+        "_leaving", "_log", "_loop", "_reading", "_settings", "_status", "_store", "_totem",
+        "_transport", "_turn", "counters", "formed", "recording", "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -88,11 +94,12 @@ class Node:
         log: Log,
         *,
         config_file: Path = Path(),
+        load: Load = nothing_to_read,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """Load and raise the stored ring sequence; RingStoreError when it cannot be kept.
 
-        `config_file` is where `settings` came from: it may hold a key.
+        `config_file` is where `settings` came from: it may hold a key; `load` reads it again.
         """
         self._settings = settings
         self._config_file = config_file
@@ -129,7 +136,7 @@ class Node:
             known=[node.node_id for node in settings.nodes],
             jitter=random.random(),
         )
-        self._engine = _Engine(settings, self.facts)
+        self._engine = _Engine(settings, self.facts, os.geteuid())
         self._turn = Turn(
             self._totem,
             self._engine,
@@ -142,6 +149,10 @@ class Node:
             loop=self._loop,
         )
         self._turn.carry_by(self.recording.asked, DumpAsked)
+        self._reading = Reading(load, lambda: self._settings, self._turn.inform, loop=self._loop)
+        self._turn.carry_by(self._reading.read, ReadConfiguration)
+        self._turn.carry_by(self._on_settings, SettingsChanged)
+        self._turn.carry_by(self._on_reopen, ReopenLogs)
 
     # -- life --------------------------------------------------------------------------------------
 
@@ -163,10 +174,15 @@ class Node:
         except ConfigError:
             self.close()
             raise
-        self._addresses = AddressWatch(
-            self._settings, self._transport.readdress, mark=self.mark, loop=self._loop
-        )
+        self._watch_addresses(self._transport)
         self._turn.command(Start())
+
+    def _watch_addresses(self, transport: Transport) -> None:
+        if self._addresses is not None:
+            self._addresses.close()
+        self._addresses = AddressWatch(
+            self._settings, transport.readdress, mark=self.mark, loop=self._loop
+        )
 
     def stop(self, reason: str, *, status: int = 0, clean: bool = True) -> None:
         """Leave the ring (when `clean`), then resolve `stopped` with `status`."""
@@ -184,6 +200,7 @@ class Node:
     def close(self) -> None:
         """Close everything at once, without a goodbye. Twice is harmless."""
         self._turn.stop()
+        self._reading.close()
         self._doors.close()
         if self._keyring is not None:
             self._keyring.close()
@@ -229,6 +246,40 @@ class Node:
         self._log.failure("MAIN", error)
         self.stop(f"Stopping: {error}", status=status, clean=False)
 
+    # -- changes while it runs ---------------------------------------------------------------------
+
+    def hang_up(self) -> None:
+        """SIGHUP: open the log files again, and read the configuration again on the whole ring."""
+        self._reopen_logs()
+        self._turn.inform(ReloadAsked())
+
+    def _reopen_logs(self) -> None:
+        self._log.reopen()
+        self.mark(Marked(Mark.LOGS_REOPENED))
+
+    def _on_reopen(self, _effect: ReopenLogs, _now: Nanos) -> None:
+        self._reopen_logs()
+
+    def _on_settings(self, effect: SettingsChanged, now: Nanos) -> None:
+        """Other settings hold from here on; the services have them already."""
+        changes = effect.changes
+        settings = self._settings = changes.settings
+        for change in changes.applied:
+            self.mark(Marked(Mark.SETTING_CHANGED, text=change.words))
+        for change in changes.refused:
+            self.mark(Marked(Mark.SETTING_KEPT, text=change.words))
+        if not changes.applied or self._transport is None:
+            return
+        self._log.configure(settings.logging)
+        nodes = [node.node_id for node in settings.nodes]
+        self._totem.submit(Reconfigure(settings.ring, nodes), now)
+        secure = settings.transport.secure
+        if secure is not None and self._context is not None and self._keyring is not None:
+            self._learn_static_keys(self._context, secure)
+            self._keyring.reconfigure(nodes)
+        self._transport.reconfigure(settings)
+        self._watch_addresses(self._transport)
+
     # -- the secure transport ----------------------------------------------------------------------
 
     def _load_context(self) -> Context | None:
@@ -261,6 +312,15 @@ class Node:
         )
         self._turn.carry_by(self._keyring.take, KeyringView, KeyringDelivered, KeyringAsked)
         return context
+
+    def _learn_static_keys(self, context: Context, secure: SecureSettings) -> None:
+        """Those of new nodes; the file was checked when it was read, a moment ago."""
+        try:
+            keys = load_static_keys(secure, self._settings.nodes, self._settings.node_id)
+        except ConfigError as error:
+            self.mark(Marked(Mark.CONFIGURATION_REFUSED, text=str(error)))
+        else:
+            context.static_keys.update(keys)
 
     def _secure_owner(self) -> SecureOwner | None:
         if self._context is None or self._keyring is None:

@@ -22,7 +22,7 @@ from unisono.config.settings import LoggingSettings
 from unisono.observe.keeper import DumpMade, Keeper
 from unisono.observe.lines import Level
 from unisono.observe.recorder import Recorder
-from unisono.services.access import may_have_dumps
+from unisono.services.access import may_order
 from unisono.wire import native
 from unisono.wire.blackbox.dump_file import CELL_BYTES
 from unisono.wire.blackbox.flight import TEXT_CELLS_MAX
@@ -112,7 +112,7 @@ class Recording:
     def asked(self, question: DumpAsked, _now: Nanos) -> None:
         """A client wants a dump: it is answered when the keeper has made it."""
         error = CsError.OK
-        if not may_have_dumps(question.credentials, os.geteuid()):
+        if not may_order(question.credentials, os.geteuid()):
             error = CsError.ACCESS
         elif self._keeper.descriptor < 0:
             error = CsError.NOT_SUPPORTED

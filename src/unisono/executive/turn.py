@@ -38,6 +38,7 @@ from unisono.base.group import (
 from unisono.base.ids import SECOND, Nanos, NodeId
 from unisono.base.limits import TURN_ROUNDS_MAX
 from unisono.base.marks import Mark
+from unisono.config.reload import ConfigurationRead, ReloadAsked
 from unisono.executive.doors import Doors
 from unisono.executive.flow import QUEUE_CRITICAL, Flow
 from unisono.executive.ring_store import RingStore
@@ -183,6 +184,14 @@ class Turn:
             self._finish(now)
         except Exception as error:  # noqa: BLE001  as above
             self._fail(error)
+
+    def inform(self, request: ConfigurationRead | ReloadAsked) -> None:
+        """Something that the executive tells the services; what comes of it follows soon."""
+        if self._stopped:
+            return
+        self._engine.submit(request, Nanos(self._clock()))
+        self._engine_fed = True
+        self._schedule()
 
     def carry_by(self, carrier: Callable[[Any, Nanos], None], *kinds: type) -> None:
         """Let another part of the executive carry out effects of these kinds, in their order."""

@@ -127,6 +127,15 @@ LINES: Final[dict[Mark, Line]] = {
     ),
     Mark.FLIGHT_DUMPED: Line(_NOTICE, "MAIN", "The flight recorder is written to {text}"),
     Mark.FLIGHT_NOT_DUMPED: Line(_WARNING, "MAIN", "The flight recorder is not written: {text}"),
+    Mark.RELOAD_ORDERED: Line(_NOTICE, "CFG", "Config reload requested by node {a}"),
+    Mark.RELOAD_DROPPED: Line(
+        _WARNING, "CFG", "Config reload of node {a} is given up: nothing was changed"
+    ),
+    Mark.CONFIGURATION_REFUSED: Line(_ERROR, "CFG", "Unable to reload the configuration: {text}"),
+    Mark.SETTING_CHANGED: Line(_NOTICE, "CFG", "{text}"),
+    Mark.SETTING_KEPT: Line(_WARNING, "CFG", "{text}; in effect at the next start"),
+    Mark.LOGS_REOPENED: Line(_NOTICE, "MAIN", "Log files are opened again"),
+    Mark.RELOAD_ENDED: Line(_NOTICE, "CFG", "Config reload: {text}"),
     Mark.STOPPING: Line(_NOTICE, "MAIN", "{text}"),
     Mark.PRIORITY_REFUSED: Line(_WARNING, "MAIN", "Could not raise the priority: {text}"),
     Mark.MEMORY_LOCK_REFUSED: Line(_WARNING, "MAIN", "Could not lock memory: {text}"),

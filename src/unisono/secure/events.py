@@ -10,6 +10,7 @@ from typing import TypeAlias
 from unisono.base.event import event
 from unisono.base.group import Buffer, Marked, SendAll, SendTo
 from unisono.base.ids import NodeId
+from unisono.secure.plan import SecurePlan
 from unisono.wire.ust.records import Record, Rotate
 
 Way: TypeAlias = tuple[NodeId, int]
@@ -62,8 +63,24 @@ class KeysChanged:
     """The keyring of the context was changed: greet with the active key from now on."""
 
 
+@event
+class Replan:
+    """Other nodes, links or priorities hold from now on."""
+
+    plan: SecurePlan
+
+
 Request: TypeAlias = (
-    SendTo | SendAll | Begin | Farewell | Unreachable | PathLimit | Paused | Tell | KeysChanged
+    SendTo
+    | SendAll
+    | Begin
+    | Farewell
+    | Unreachable
+    | PathLimit
+    | Paused
+    | Tell
+    | KeysChanged
+    | Replan
 )
 
 # -- effects ------------------------------------------------------------------------------------

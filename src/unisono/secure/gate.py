@@ -40,16 +40,19 @@ class Gate:
 
     __slots__ = ("_answered", "_context", "_cookies", "_count", "_jar", "_second", "_ways")
 
-    def __init__(self, context: Context, ways: int) -> None:
-        """`ways` is how many pairs of node and link there are."""
+    def __init__(self, context: Context) -> None:
         self._context = context
         self._jar = CookieJar()
-        self._ways = max(ways, 1)
+        self._ways = 1
         self._second = Nanos(0)
         self._count = 0
         self._cookies = 0
         self._answered: set[bytes] = set()
         """First MACs of the HELLOs that were given no more than a cookie in this second."""
+
+    def set_ways(self, ways: int) -> None:
+        """How many pairs of node and link there are."""
+        self._ways = max(ways, 1)
 
     def keys_of(self, header: Header, packet: Buffer) -> ClusterKeys:
         """The authkey that the packet was made with; Refused when it is not one of ours."""

@@ -60,6 +60,12 @@ class Link:
         self._needed = plan.pong_count
         """Answers in a row that bring it up."""
 
+    def replan(self, plan: LinkSettings) -> None:
+        """Other times and another priority hold, for the same number and port."""
+        self.plan = plan
+        self.interval_ns = max(plan.ping_interval_ns, MS)
+        self._needed = plan.pong_count
+
     @property
     def deadline(self) -> Nanos | None:
         """When `expire` has something to do."""

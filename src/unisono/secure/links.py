@@ -63,8 +63,7 @@ class Links:
         self.strays = 0
         """Pongs that answered nothing."""
         self._mode = mode
-        best = sorted(plans, key=lambda plan: (-max(plan.priority, 1), plan.number))
-        self._by_rank = tuple(plan.number for plan in best)
+        self._by_rank = _by_rank(plans)
         self._choice: tuple[int, ...] = self._by_rank[:1]
         self._turn = 0
         self._probes: deque[Probe] = deque(maxlen=PROBES_WAITING_MAX)
@@ -78,6 +77,14 @@ class Links:
         self._step_at = Nanos(0)
         self._was_heard = False
         """In this round of suspicion."""
+
+    def replan(self, plans: Sequence[LinkSettings], mode: str) -> None:
+        """Other priorities and times hold, for the same links."""
+        for plan in plans:
+            self._links[plan.number].replan(plan)
+        self._mode = mode
+        self._by_rank = _by_rank(plans)
+        self._choose()
 
     # -- for whoever sends -------------------------------------------------------------------------
 
@@ -252,3 +259,8 @@ class Links:
     def status(self) -> list[dict[str, object]]:
         """What each link says of itself, in the order of their numbers."""
         return [self._links[number].status() for number in self.numbers]
+
+
+def _by_rank(plans: Sequence[LinkSettings]) -> tuple[int, ...]:
+    best = sorted(plans, key=lambda plan: (-max(plan.priority, 1), plan.number))
+    return tuple(plan.number for plan in best)

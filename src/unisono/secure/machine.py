@@ -25,6 +25,7 @@ from unisono.secure.events import (
     KeysChanged,
     PathLimit,
     Paused,
+    Replan,
     Request,
     Tell,
     Transmit,
@@ -46,27 +47,15 @@ class Secure:
     """One node's secure transport."""
 
     __slots__ = (
-        "_channels", "_context", "_deadline", "_effects", "_is_stale", "_keys", "_reception",
-        "_sealer", "_speaks", "_unheard",
+        "_channels", "_context", "_deadline", "_effects", "_is_stale", "_keys", "_limits",
+        "_reception", "_sealer", "_speaks", "_unheard",
     )  # fmt: skip
 
     def __init__(self, plan: SecurePlan, context: Context, now: Nanos) -> None:
         self._context = context
-        self._channels = {
-            node: Channel(
-                context,
-                node,
-                Links(
-                    links,
-                    plan.link_mode,
-                    mtu_bytes=plan.mtu_bytes,
-                    mtu_interval_ns=plan.mtu_interval_ns,
-                    now=now,
-                ),
-                now,
-            )
-            for node, links in plan.links.items()
-        }
+        self._limits: dict[int, int] = {}
+        """UDP payloads that the interfaces take, by link."""
+        self._channels = {node: self._open_channel(node, plan, now) for node in plan.links}
         self._keys = Generations(context.cipher, context.me, context.entropy, now)
         self._sealer = FrameSealer(context.entropy)
         self._reception = Reception(context, self._channels, self._keys)
@@ -103,6 +92,7 @@ class Secure:
                     channel.links.suspect(now)
                     self._after(channel, None, now)
             case PathLimit():
+                self._limits[request.link] = request.bytes
                 for channel in self._channels.values():
                     channel.links.limit(request.link, request.bytes, now)
                     channel.is_stale = True
@@ -116,6 +106,8 @@ class Secure:
                 if (channel := self._channels.get(request.node)) is not None:
                     channel.tell(request.record)
                     self._effects += channel.take_effects()
+            case Replan():
+                self._replan(request.plan, now)
             case KeysChanged():
                 pass
         self._is_stale = True
@@ -187,6 +179,43 @@ class Secure:
             "dropped": {**self._reception.counters, "no_peer": self._unheard},
             "complaints": self._reception.status(now),
         }
+
+    # -- whom to reach -----------------------------------------------------------------------------
+
+    def _open_channel(self, node: NodeId, plan: SecurePlan, now: Nanos) -> Channel:
+        links = Links(
+            plan.links[node],
+            plan.link_mode,
+            mtu_bytes=plan.mtu_bytes,
+            mtu_interval_ns=plan.mtu_interval_ns,
+            now=now,
+        )
+        for link, payload in self._limits.items():
+            links.limit(link, payload, now)
+        return Channel(self._context, node, links, now)
+
+    def _replan(self, plan: SecurePlan, now: Nanos) -> None:
+        for node, channel in list(self._channels.items()):
+            numbers = tuple(sorted(link.number for link in plan.links.get(node, ())))
+            if numbers == channel.links.numbers and node in plan.links:
+                channel.links.replan(plan.links[node], plan.link_mode)
+                channel.is_stale = True
+            else:
+                self._close_channel(channel)
+        for node in plan.links:
+            if node not in self._channels:
+                channel = self._channels[node] = self._open_channel(node, plan, now)
+                channel.peer.share(self._keys.shared, now)
+        self._reception.replan()
+
+    def _close_channel(self, channel: Channel) -> None:
+        """A node that is out of the list, or reached in other ways from now on."""
+        channel.farewell()
+        self._effects += channel.take_effects()
+        del self._channels[channel.node]
+        sessions = self._context.sessions
+        for index in [index for index, (node, _) in sessions.items() if node == channel.node]:
+            del sessions[index]
 
     # -- sending -----------------------------------------------------------------------------------
 

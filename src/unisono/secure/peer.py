@@ -91,7 +91,7 @@ class Peer:
         return self.telling.has(generation)
 
     def greet(self, now: Nanos) -> None:
-        """The daemon there has ended. Greet at the next `expire`, in case it has not, then rarely."""
+        """The daemon there has ended. Greet at the next `expire`, lest it has not; then rarely."""
         self.heard_at = None
         self._greet_at = now
         self._retry_ns = HELLO_GONE_NS

@@ -48,11 +48,16 @@ class Reception:
         self._context = context
         self._channels = channels
         self._keys = keys
-        self._gate = Gate(context, sum(len(channel.links.numbers) for channel in channels.values()))
+        self._gate = Gate(context)
+        self.replan()
         self._complaints = Complaints()
         self.counters = dict.fromkeys(REASONS, 0)
         self.effects: list[Transmit | Marked] = []
         """What came of it besides the channels' own effects; the owner takes it."""
+
+    def replan(self) -> None:
+        """There are other channels, or other links."""
+        self._gate.set_ways(sum(len(one.links.numbers) for one in self._channels.values()))
 
     def status(self, now: Nanos) -> list[dict[str, object]]:
         """The complaints of the last minute."""

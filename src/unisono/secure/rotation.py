@@ -38,8 +38,8 @@ class Rotation:
     """The authkeys of one node."""
 
     __slots__ = (
-        "_assemblies", "_context", "_early", "_effects", "_installs", "_keys", "_operators",
-        "_roll", "_serial", "_store_at", "_stored", "_tellings",
+        "_assemblies", "_checks", "_context", "_early", "_effects", "_installs", "_keys",
+        "_operators", "_roll", "_serial", "_store_at", "_stored", "_tellings",
     )  # fmt: skip
 
     def __init__(self, context: Context, keys: Authkeys, nodes: Sequence[NodeId]) -> None:
@@ -47,8 +47,8 @@ class Rotation:
         self._context = context
         self._keys = self._stored = keys
         self._roll = Roll()
-        checks = Checks(self._roll, context.cluster, nodes)
-        self._operators = Operators(self._roll, checks)
+        self._checks = Checks(self._roll, context.cluster, nodes)
+        self._operators = Operators(self._roll, self._checks)
         self._tellings = Tellings()
         self._assemblies = {node: Assembly() for node in nodes if node != context.me}
         self._effects: list[Effect] = []
@@ -59,6 +59,13 @@ class Rotation:
         """A key that was told before the order to install it was read here."""
         self._store_at: Nanos | None = None
         keys.put_into(context.ring)
+
+    def reconfigure(self, nodes: Sequence[NodeId]) -> None:
+        """Other nodes are in the configuration."""
+        self._checks.nodes = tuple(sorted(nodes))
+        known = self._assemblies
+        others = (node for node in nodes if node != self._context.me)
+        self._assemblies = {node: known.get(node, Assembly()) for node in others}
 
     # -- the verbs ---------------------------------------------------------------------------------
 

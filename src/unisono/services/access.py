@@ -1,4 +1,4 @@
-"""Access: which local processes may speak to the services, and which may change authkeys.
+"""Access: which local processes may speak to the services, and which may give orders.
 
 Counterpart: corosync exec/ipc_glue.c (cs_ipcs_connection_accept).
 Keeps:       only effective ids count, supplementary groups do not; a grant covers every service.
@@ -15,11 +15,9 @@ def may_connect(credentials: Credentials, access: AccessSettings) -> bool:
     return credentials.uid in access.uids or credentials.gid in access.gids
 
 
-def may_have_dumps(credentials: Credentials, owner: int) -> bool:
-    """Whether the process may ask for dumps: root's, or of the daemon's own effective uid."""
-    return credentials.uid in (0, owner)
+def may_order(credentials: Credentials, owner: int) -> bool:
+    """Whether the process may change authkeys, reload, have dumps: root's, or of `owner`.
 
-
-def may_change_keys(credentials: Credentials, owner: int) -> bool:
-    """Whether the process may change authkeys: root's, or of the daemon's own effective uid."""
+    `owner` is the daemon's own effective uid.
+    """
     return credentials.uid in (0, owner)

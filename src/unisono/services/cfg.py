@@ -3,19 +3,21 @@
 Speaks:      service 1 on the ring; CFG requests of local clients.
 Counterpart: corosync exec/cfg.c.
 Keeps:       only the node that an order names obeys it; the others note that it was given.
-Never:       reloads, renews keys or re-enables links (answered "not supported").
+Never:       renews keys or re-enables links (answered "not supported").
 """
 
 from collections.abc import Callable
 from ipaddress import ip_address
 
-from unisono.base.clients import Credentials, ShutDown
+from unisono.base.clients import Credentials, ReopenLogs, ShutDown
 from unisono.base.errors import CsError
 from unisono.base.group import Guarantee
 from unisono.base.ids import ClientId, NodeId
 from unisono.base.marks import Mark
 from unisono.config.settings import NodeSettings
+from unisono.services.access import may_order
 from unisono.services.cluster import STATUS_FATAL, Cluster
+from unisono.services.reload import Reload
 from unisono.wire.ipc import cfg as ipc
 from unisono.wire.ipc import cfg_status
 from unisono.wire.ipc.cfg import Request, Response
@@ -26,14 +28,15 @@ from unisono.wire.service import cfg as wire
 class Cfg:
     """The service on the ring."""
 
-    __slots__ = ("_cluster",)
+    __slots__ = ("_cluster", "_reload")
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, reload: Reload) -> None:
         self._cluster = cluster
+        self._reload = reload
 
-    def connect(self, client: ClientId, _credentials: Credentials) -> "CfgClient":
+    def connect(self, client: ClientId, credentials: Credentials) -> "CfgClient":
         """A new connection."""
-        return CfgClient(self._cluster, client)
+        return CfgClient(self._cluster, self._reload, client, credentials)
 
     def on_killnode(self, origin: NodeId, message: memoryview) -> None:
         """A node must end at once. WireError."""
@@ -52,8 +55,13 @@ class Cfg:
             effect = ShutDown(reason="shut down by the administrator", clean=True, status=0)
             self._cluster.effects.append(effect)
 
+    def on_reload_config(self, origin: NodeId, message: memoryview) -> None:
+        """Every node reads its configuration again, and changes for itself. WireError."""
+        wire.decode_sourced(message)
+        self._reload.on_reload_config(origin)
+
     def on_sourced(self, origin: NodeId, message: memoryview) -> None:
-        """reload_config and ringreenable: noted only. WireError."""
+        """Ringreenable: noted only. WireError."""
         wire.decode_sourced(message)
         self._cluster.mark(Mark.SERVICE_ORDER_IGNORED, origin)
 
@@ -66,12 +74,16 @@ class Cfg:
 class CfgClient:
     """One connection."""
 
-    __slots__ = ("_cluster", "_client", "_handlers")
+    __slots__ = ("_client", "_cluster", "_credentials", "_handlers", "_reload")
 
-    def __init__(self, cluster: Cluster, client: ClientId) -> None:
+    def __init__(
+        self, cluster: Cluster, reload: Reload, client: ClientId, credentials: Credentials
+    ) -> None:
         self._cluster = cluster
+        self._reload = reload
         self._client = client
-        self._handlers: dict[int, Callable[[memoryview], bytes]] = {
+        self._credentials = credentials
+        self._handlers: dict[int, Callable[[memoryview], bytes | None]] = {
             Request.RINGSTATUSGET: self._on_ring_status,
             Request.RINGREENABLE: lambda _: _unsupported(Response.RINGREENABLE),
             Request.KILLNODE: self._on_killnode,
@@ -79,8 +91,8 @@ class CfgClient:
             Request.REPLYTOSHUTDOWN: self._on_reply_to_shutdown,
             Request.GET_NODE_ADDRS: self._on_get_node_addrs,
             Request.LOCAL_GET: self._on_local_get,
-            Request.RELOAD_CONFIG: lambda _: _unsupported(Response.RELOAD_CONFIG),
-            Request.REOPEN_LOG_FILES: lambda _: _unsupported(Response.REOPEN_LOG_FILES),
+            Request.RELOAD_CONFIG: self._on_reload_config,
+            Request.REOPEN_LOG_FILES: self._on_reopen_log_files,
             Request.NODESTATUSGET: self._on_node_status,
             Request.TRACKSTART: lambda _: encode_status(Response.TRACKSTART, CsError.OK),
             Request.TRACKSTOP: lambda _: encode_status(Response.TRACKSTOP, CsError.OK),
@@ -93,8 +105,10 @@ class CfgClient:
         if handler is None:
             self._cluster.mark(Mark.CLIENT_REQUEST_UNKNOWN, self._client, ident)
             self._cluster.reply(self._client, encode_status(0, CsError.INVALID_PARAM))
-        else:
-            self._cluster.reply(self._client, handler(message))
+            return
+        answer = handler(message)
+        if answer is not None:  # else it follows
+            self._cluster.reply(self._client, answer)
 
     def gone(self) -> None:
         """The connection ended; nothing is kept of it."""
@@ -115,6 +129,22 @@ class CfgClient:
         killnode = wire.encode_killnode(wire.KillNode(order.node_id, order.reason))
         self._cluster.multicast(killnode, Guarantee.SAFE)
         return encode_status(Response.KILLNODE, CsError.OK)
+
+    def _on_reload_config(self, _message: memoryview) -> bytes | None:
+        def answer(error: CsError, _outcome: object) -> None:
+            self._cluster.reply(self._client, encode_status(Response.RELOAD_CONFIG, error))
+
+        if not may_order(self._credentials, self._cluster.owner):
+            return encode_status(Response.RELOAD_CONFIG, CsError.ACCESS)
+        self._reload.ask(answer)
+        return None
+
+    def _on_reopen_log_files(self, _message: memoryview) -> bytes:
+        error = CsError.ACCESS
+        if may_order(self._credentials, self._cluster.owner):
+            self._cluster.effects.append(ReopenLogs())
+            error = CsError.OK
+        return encode_status(Response.REOPEN_LOG_FILES, error)
 
     def _on_reply_to_shutdown(self, _message: memoryview) -> bytes:
         return encode_status(Response.REPLYTOSHUTDOWN, CsError.ACCESS)

@@ -6,11 +6,19 @@ Never:       decides anything.
 
 from typing import Final, Protocol, TypeAlias
 
-from unisono.base.clients import Disconnect, DumpAsked, Notify, Reply, ShutDown
+from unisono.base.clients import (
+    Disconnect,
+    DumpAsked,
+    Notify,
+    ReopenLogs,
+    Reply,
+    ShutDown,
+)
 from unisono.base.group import Buffer, Guarantee, Marked, Multicast, SyncFinished
 from unisono.base.ids import NO_RING, ClientId, NodeId, RingId
 from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.marks import Mark
+from unisono.config.reload import ReadConfiguration, SettingsChanged
 from unisono.config.settings import Settings
 from unisono.wire.service.header import GROUP_SERVICES
 
@@ -26,6 +34,9 @@ Effect: TypeAlias = (
     | KeyringDelivered
     | KeyringAsked
     | DumpAsked
+    | ReopenLogs
+    | ReadConfiguration
+    | SettingsChanged
 )
 STATUS_FATAL: Final = 255
 """Exit status of a daemon that was killed by an order, or has the wrong configuration version."""
@@ -81,10 +92,13 @@ class Cluster:
         "effects",
         "counters",
         "has_keyring",
+        "owner",
     )
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, owner: int = 0) -> None:
         self.settings = settings
+        self.owner = owner
+        """The daemon's own effective uid."""
         self.node_id = settings.node_id
         self.ring: RingId = NO_RING
         """The regular configuration installed last."""

@@ -41,6 +41,10 @@ class Cmap:
         self.seen: dict[NodeId, Seen] = {}
         """Every node that was ever a member, at most one entry for each configured node id."""
 
+    def reconfigure(self) -> None:
+        """Other settings hold: the version that is told from the next synchronisation on."""
+        self._version = self._cluster.settings.config_version
+
     def on_mcast(self, origin: NodeId, message: memoryview) -> None:
         """A node tells its version. WireError."""
         version = wire.config_version(wire.decode_mcast(message).items)

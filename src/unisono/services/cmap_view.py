@@ -59,7 +59,7 @@ class CmapView:
             yield "totem.cluster_name", _STRING, settings.cluster_name
         if settings.config_version:
             yield "totem.config_version", _U64, settings.config_version
-        yield "logging.debug", _STRING, "on" if settings.logging.debug else "off"
+        yield "logging.debug", _STRING, settings.logging.debug
         if settings.quorum.votequorum:
             yield "quorum.provider", _STRING, "corosync_votequorum"
 

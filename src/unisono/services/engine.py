@@ -8,7 +8,7 @@ Never:       is given requests of clients while `accepting` is False; the ring r
 
 from collections.abc import Callable
 from struct import error as StructError
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from unisono.base.clients import (
     ClientConnected,
@@ -23,6 +23,7 @@ from unisono.base.group import ConfigurationChanged, ConfigurationKind, Delivere
 from unisono.base.ids import ClientId, Nanos, NodeId
 from unisono.base.keyring import KeyringView
 from unisono.base.marks import Mark
+from unisono.config.reload import ConfigurationRead, ReloadAsked
 from unisono.config.settings import Settings
 from unisono.services.cfg import Cfg
 from unisono.services.cluster import Cluster, Connection, Effect, SyncPart
@@ -32,6 +33,7 @@ from unisono.services.cpg import Cpg
 from unisono.services.cpg_client import CpgClient
 from unisono.services.native import Native
 from unisono.services.quorum import Quorum
+from unisono.services.reload import Reload
 from unisono.services.sync import Sync
 from unisono.services.votequorum import Votequorum
 from unisono.wire.ipc.qb import encode_status, message_id
@@ -42,6 +44,7 @@ from unisono.wire.service import header
 from unisono.wire.service import votequorum as votequorum_wire
 
 Handler = Callable[[NodeId, memoryview], None]
+Request: TypeAlias = ClientConnected | ClientRequest | ClientGone | ConfigurationRead | ReloadAsked
 _SERVICES: Final = header.GROUP_SERVICES
 _SYNC: Final = header.GROUP_SYNC
 _NATIVE: Final = header.GROUP_NATIVE
@@ -59,14 +62,16 @@ class Engine:
         "_votequorum",
         "_sync",
         "_native",
+        "_reload",
         "_handlers",
         "_clients",
         "_connectors",
         "_has_announced",
     )
 
-    def __init__(self, settings: Settings) -> None:
-        cluster = Cluster(settings)
+    def __init__(self, settings: Settings, *, owner: int = 0) -> None:
+        """`owner` is the daemon's own effective uid, which may give orders as root may."""
+        cluster = Cluster(settings, owner)
         self._cluster = cluster
         self._cmap = Cmap(cluster)
         self._cpg = Cpg(cluster)
@@ -77,8 +82,9 @@ class Engine:
             self._votequorum = Votequorum(cluster, self._quorum.set_quorate)
             parts.append(self._votequorum)
         self._sync = Sync(cluster, parts)
-        self._native = Native(cluster, self._cpg, self._sync, self.status)
-        cfg = Cfg(cluster)
+        self._reload = Reload(cluster, self._take_settings)
+        self._native = Native(cluster, self._cpg, self._sync, self._reload, self.status)
+        cfg = Cfg(cluster, self._reload)
         self._handlers = self._ring_handlers(cfg)
         self._clients: dict[ClientId, Connection] = {}
         self._connectors = self._client_services(cfg)
@@ -109,10 +115,11 @@ class Engine:
         except (WireError, StructError) as error:
             self._cluster.mark(Mark.SERVICE_MESSAGE_MALFORMED, event.origin, 0, str(error))
 
-    def submit(
-        self, request: ClientConnected | ClientRequest | ClientGone, now: Nanos
-    ) -> Submitted:
-        """A local client came, asks or went. Always accepted; full queues stop the drivers."""
+    def submit(self, request: Request, now: Nanos) -> Submitted:
+        """A local client came, asks or went, or the executive has something to say.
+
+        Always accepted; full queues stop the drivers.
+        """
         del now
         if isinstance(request, ClientRequest):
             connection = self._clients.get(request.client)
@@ -123,6 +130,10 @@ class Engine:
                     self._disconnect(request.client, str(error))
         elif isinstance(request, ClientConnected):
             self._connect(request)
+        elif isinstance(request, ConfigurationRead):
+            self._reload.read(request)
+        elif isinstance(request, ReloadAsked):
+            self._reload.ask(self._mark_reload)
         else:
             gone = self._clients.pop(request.client, None)
             if gone is not None:
@@ -153,6 +164,11 @@ class Engine:
     def agreed(self) -> bool:
         """Whether application messages flow; clients may have to wait longer than that."""
         return self._sync.finished
+
+    @property
+    def settings(self) -> Settings:
+        """Those that hold at this place of the order."""
+        return self._cluster.settings
 
     @property
     def quorate(self) -> bool:
@@ -201,6 +217,8 @@ class Engine:
             self._has_announced = True
             self._votequorum.announce()
         self._cpg.set_agreed(False)
+        if is_regular:
+            self._reload.change()
         self._sync.change(event)
         if is_regular and self._cluster.has_keyring:
             self._cluster.effects.append(KeyringView(event.members))
@@ -210,10 +228,23 @@ class Engine:
         self._sync.receive(event.origin, event.payload)
         if self._sync.finished and not was_finished:
             self._cpg.set_agreed(True)
+            self._reload.settled()
 
     def _unknown(self, event: Delivered) -> None:
         ident = header.message_id(event.payload)
         self._cluster.mark(Mark.SERVICE_MESSAGE_UNKNOWN, event.origin, ident)
+
+    def _take_settings(self, settings: Settings) -> None:
+        self._cluster.settings = settings
+        self._cmap.reconfigure()
+        if self._votequorum is not None:
+            self._votequorum.reconfigure()
+
+    def _mark_reload(self, error: CsError, outcome: dict[str, Any]) -> None:
+        """Whoever asked by a signal reads the log."""
+        done = "done" if error is CsError.OK else "failed"
+        text = f"{done}; {outcome['text']}" if outcome["text"] else done
+        self._cluster.mark(Mark.RELOAD_ENDED, error, text=text)
 
     def _ring_handlers(self, cfg: Cfg) -> dict[int, Handler]:
         handlers: dict[int, Handler] = {
@@ -221,7 +252,7 @@ class Engine:
             cfg_wire.RINGREENABLE: cfg.on_sourced,
             cfg_wire.KILLNODE: cfg.on_killnode,
             cfg_wire.SHUTDOWN: cfg.on_shutdown,
-            cfg_wire.RELOAD_CONFIG: cfg.on_sourced,
+            cfg_wire.RELOAD_CONFIG: cfg.on_reload_config,
             cfg_wire.CRYPTO_RECONFIG: cfg.on_crypto_reconfig,
             cpg_wire.PROCJOIN: self._cpg.on_procjoin,
             cpg_wire.PROCLEAVE: self._cpg.on_procleave,

@@ -8,7 +8,7 @@ Keeps:       a block is not looked into as long as every member of the ring is U
 
 from collections.abc import Callable
 from json import dumps
-from typing import Final
+from typing import Any, Final
 
 from unisono.base.clients import Credentials, Disconnect, DumpAsked, Notify
 from unisono.base.errors import CsError, WireError
@@ -17,10 +17,12 @@ from unisono.base.ids import ClientId, NodeId, Pid
 from unisono.base.keyring import KeyringAsked, KeyringDelivered
 from unisono.base.limits import CPG_ATOMIC_BYTES_MAX
 from unisono.base.marks import Mark
+from unisono.services.access import may_order
 from unisono.services.cluster import Cluster
 from unisono.services.cpg import Cpg
 from unisono.services.groups import Group
 from unisono.services.member import GroupChange, LocalMember
+from unisono.services.reload import Reload
 from unisono.services.sync import Sync
 from unisono.wire import native as stream
 from unisono.wire.block import count_block, decode_block
@@ -33,15 +35,21 @@ from unisono.wire.service.header import GROUP_NATIVE
 class Native:
     """Private ring messages of this node, and the blocks that are on their way."""
 
-    __slots__ = ("_cluster", "_cpg", "_sync", "_status", "in_flight", "delivered")
+    __slots__ = ("_cluster", "_cpg", "_sync", "_status", "delivered", "in_flight", "reload")
 
     def __init__(
-        self, cluster: Cluster, cpg: Cpg, sync: Sync, status: Callable[[], dict[str, object]]
+        self,
+        cluster: Cluster,
+        cpg: Cpg,
+        sync: Sync,
+        reload: Reload,
+        status: Callable[[], dict[str, object]],
     ) -> None:
         self._cluster = cluster
         self._cpg = cpg
         self._sync = sync
         self._status = status
+        self.reload = reload
         self.in_flight = 0
         """Own blocks that are not yet ordered."""
         self.delivered = 0
@@ -98,6 +106,9 @@ class Native:
             if self._cluster.has_keyring:
                 effect = KeyringDelivered(event.origin, bytes(message.body))
                 self._cluster.effects.append(effect)
+            return
+        if isinstance(message, ring.Reload):
+            self.reload.on_native(event.origin, message.body)
             return
         is_valid = event.ring == self._cluster.native_ring
         if event.origin == self._cluster.node_id:
@@ -210,11 +221,25 @@ class NativeClient(LocalMember):
         self._reply(stream.encode_welcome(cluster.node_id, self.pid, cluster.ring))
 
     def _on_query(self, frame: stream.Query) -> None:
-        body, error = b"", CsError.OK
         if frame.what == stream.What.DUMP:
             asked = DumpAsked(self.client, self._credentials, frame.request)
             self._cluster.effects.append(asked)
-            return
+        elif frame.what == stream.What.RELOAD:
+            self._on_reload(frame.request)
+        else:
+            self._on_question(frame)
+
+    def _on_reload(self, request: int) -> None:
+        def answer(error: CsError, outcome: dict[str, Any]) -> None:
+            self._reply(stream.encode_answer(request, dumps(outcome).encode(), error))
+
+        if may_order(self._credentials, self._cluster.owner):
+            self._native.reload.ask(answer)
+        else:
+            self._reply(stream.encode_answer(request, b"", CsError.ACCESS))
+
+    def _on_question(self, frame: stream.Query) -> None:
+        body, error = b"", CsError.OK
         if frame.what == stream.What.STATUS:
             body = self._native.status_json()
         elif frame.what == stream.What.MEMBERS:

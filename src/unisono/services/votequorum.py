@@ -53,18 +53,13 @@ class Votequorum:
 
     def __init__(self, cluster: Cluster, tell: Callable[[bool], None]) -> None:
         """`tell` is called with the verdict after each synchronisation and whenever it changes."""
-        settings = cluster.settings
-        votes = settings.quorum.votes
-        for node in settings.nodes:
-            if node.node_id == cluster.node_id:
-                votes = node.votes
         self._cluster = cluster
         self._tell = tell
         self._is_first = True
         self._in_sync = False
         self._survivors: frozenset[NodeId] = frozenset()
-        expected_votes = settings.quorum.expected_votes or sum(n.votes for n in settings.nodes)
-        self.waits_for_all = settings.quorum.wait_for_all
+        votes, expected_votes = self._configured()
+        self.waits_for_all = cluster.settings.quorum.wait_for_all
         self.quorate = False
         self.quorum = 0
         self.voters: dict[NodeId, Voter] = {
@@ -82,8 +77,28 @@ class Votequorum:
         """Votes of the members."""
         return sum(voter.votes for voter in self.voters.values() if voter.is_member)
 
+    def reconfigure(self) -> None:
+        """Other settings hold, for every member from this place of the order on."""
+        votes, expected_votes = self._configured()
+        configured = {node.node_id: node.votes for node in self._cluster.settings.nodes}
+        for node_id, voter in self.voters.items():
+            voter.expected_votes = expected_votes
+            voter.votes = configured.get(node_id, voter.votes)
+        self.voters[self._cluster.node_id].votes = votes
+        self._recalculate(may_fall=True)
+        self.announce()
+
+    def _configured(self) -> tuple[int, int]:
+        """This node's votes, and those of the whole cluster."""
+        settings = self._cluster.settings
+        votes = settings.quorum.votes
+        for node in settings.nodes:
+            if node.node_id == self._cluster.node_id:
+                votes = node.votes
+        return votes, settings.quorum.expected_votes or sum(n.votes for n in settings.nodes)
+
     def announce(self) -> None:
-        """Tell the own votes once before the first synchronisation."""
+        """Tell the own votes outside a synchronisation."""
         self._cluster.multicast(wire.encode_nodeinfo(self._own_info()))
 
     def _own_info(self) -> NodeInfo:

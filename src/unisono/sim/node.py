@@ -9,8 +9,8 @@ Never:       decides anything: what to break and when comes from faults.
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol, TypeAlias
 
 from unisono.base.clients import ClientGone, Disconnect, Notify, Reply, ShutDown
 from unisono.base.group import (
@@ -33,14 +33,22 @@ from unisono.base.group import (
 from unisono.base.ids import NO_RING, ClientId, Nanos, NodeId, RingId
 from unisono.base.limits import SEND_QUEUE_BYTES_MAX
 from unisono.base.marks import Mark
+from unisono.config.reload import (
+    ConfigurationRead,
+    ReadConfiguration,
+    ReloadAsked,
+    SettingsChanged,
+)
 from unisono.config.settings import RingSettings
+from unisono.services import Engine
 from unisono.sim import trace
 from unisono.sim.clock import NodeClock
+from unisono.sim.files import READING_NS, ConfigurationFile
 from unisono.sim.messages import key_of
 from unisono.sim.network import Inlet, Network
 from unisono.sim.scheduler import Livelock, Scheduler
 from unisono.sim.wiretap import TAPPED_GROUPS, Wiretap
-from unisono.totem import Start, State, Totem
+from unisono.totem import Reconfigure, Start, State, Totem
 
 INBOX_BYTES_MAX: Final = 2_179_072
 """A socket's receive buffer while its process sleeps: Corosync's SO_RCVBUF."""
@@ -55,6 +63,10 @@ SYNC: Final = "sync"
 """The part of State.OPERATIONAL in which the services agree."""
 KEPT_MAX: Final = 512
 """Multicasts that the ring refused and the driver keeps; readers have stopped long before."""
+
+
+News: TypeAlias = ClientGone | ConfigurationRead | ReloadAsked
+"""What the services are told whether clients are read or not."""
 
 
 class GroupMachine(Protocol):
@@ -164,7 +176,8 @@ class SimulatedNode:
         self.waiting: deque[Waiting] = deque()
         self._make_group = make_group
         self._effects: deque[Any] = deque()
-        self._news: deque[ClientGone] = deque()
+        self._news: deque[News] = deque()
+        self.file = ConfigurationFile()
         self._kept: deque[Multicast] = deque()
         self._kept_sync: deque[Multicast] = deque()
         self._syncing = False
@@ -198,6 +211,8 @@ class SimulatedNode:
             Notify: self._client_effect,
             Disconnect: self._client_effect,
             ShutDown: self._shut_down,
+            ReadConfiguration: self._read_configuration,
+            SettingsChanged: self._settings_changed,
         }
         world.network.attach(node, self.arrive)
 
@@ -394,8 +409,8 @@ class SimulatedNode:
         if not self._carrying and not self.paused:
             self._carry()
 
-    def tell(self, news: ClientGone) -> None:
-        """A client is gone; the driver notices whether it reads clients or not."""
+    def tell(self, news: News) -> None:
+        """A client is gone, or the like; the driver notices whether it reads clients or not."""
         if self.totem is not None:
             self._news.append(news)
             if not self._carrying and not self.paused:
@@ -654,6 +669,21 @@ class SimulatedNode:
     def _client_effect(self, effect: Reply | Notify | Disconnect) -> None:
         assert self.desk is not None, "effects for clients on a node without clients"
         self.desk.carry(effect)
+
+    def _read_configuration(self, effect: ReadConfiguration) -> None:
+        assert isinstance(self.group, Engine), "only services reload"
+        life, running = self.who, replace(self.group.settings, ring=self.settings)
+
+        def read() -> None:
+            if self.who == life:
+                self.tell(self.file.read(effect, running))
+
+        self.world.scheduler.after(READING_NS, read)
+
+    def _settings_changed(self, effect: SettingsChanged) -> None:
+        assert self.totem is not None
+        self.settings = effect.changes.settings.ring
+        self.totem.submit(Reconfigure(self.settings, self.known), self._clock.now)
 
     def _shut_down(self, effect: ShutDown) -> None:
         if effect.clean and self.totem is not None:

@@ -5,9 +5,11 @@ Keeps:       whatever a verb breaks, `heal`, `start` or `resume` mends.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from unisono.base.ids import MS, SECOND, NodeId
+from unisono.config.reload import ReloadAsked
 from unisono.sim.forgery import forge
 from unisono.sim.network import DatagramKind, Rule
 from unisono.sim.scene import CALM, Scene, ScriptError, named, node_list, node_or_any
@@ -56,6 +58,21 @@ def start(scene: Scene, words: list[str]) -> None:
         scene.cluster.start(
             machine.node, keep_store="lost" not in words, stores_back=int("old" in words)
         )
+
+
+def configure(scene: Scene, words: list[str]) -> None:
+    """`configure N[,N] token=MS | broken`: what stands in the file, until it is written again."""
+    for machine in scene.machines(words[0]):
+        machine.file.is_broken = words[1] == "broken"
+        if not machine.file.is_broken:
+            token_ns = int(named(words[1:])["token"]) * MS
+            machine.file.ring = replace(machine.settings, token_timeout_ns=token_ns)
+
+
+def reload(scene: Scene, words: list[str]) -> None:
+    """`reload N[,N]`: SIGHUP to the daemon: the configuration is read again on the whole ring."""
+    for machine in scene.machines(words[0]):
+        machine.tell(ReloadAsked())
 
 
 def leave(scene: Scene, words: list[str]) -> None:
@@ -237,6 +254,8 @@ VERBS: Final[dict[str, Callable[[Scene, list[str]], list[str] | None]]] = {
     "heal": heal,
     "kill": kill,
     "start": start,
+    "configure": configure,
+    "reload": reload,
     "leave": leave,
     "twin": twin,
     "untwin": untwin,

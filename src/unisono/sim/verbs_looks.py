@@ -113,6 +113,14 @@ def listed(scene: Scene, words: list[str]) -> list[str]:
     return grouped(facts)
 
 
+def token(scene: Scene, words: list[str]) -> list[str]:
+    """`token`: the token time-out that holds at each node, in milliseconds."""
+    return grouped(
+        (str(node), f"token={machine.settings.token_timeout_ns // MS}")
+        for node, machine in scene.cluster.nodes.items()
+    )
+
+
 def waits(scene: Scene, words: list[str]) -> list[str]:
     """`waits`: whether anything waits to be read from clients, or to be sent."""
     return grouped(
@@ -157,6 +165,7 @@ VERBS: Final[dict[str, Callable[[Scene, list[str]], list[str] | None]]] = {
     "order": order,
     "quorum": quorum,
     "listed": listed,
+    "token": token,
     "waits": waits,
     "state": state,
     "traffic": traffic,

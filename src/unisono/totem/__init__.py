@@ -9,7 +9,7 @@ Keeps:       owners carry out each drained list in order, feed what comes of it 
 Never:       sockets, clock, randomness, logging, services.
 """
 
-from unisono.totem.machine import Start, Totem
+from unisono.totem.machine import Reconfigure, Start, Totem
 from unisono.totem.transitions import TABLE, Input, State
 
-__all__ = ["TABLE", "Input", "Start", "State", "Totem"]
+__all__ = ["TABLE", "Input", "Reconfigure", "Start", "State", "Totem"]

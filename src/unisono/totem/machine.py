@@ -4,6 +4,7 @@ Speaks:      `receive`, `submit`, `expire`, `deadline`, `drain`.
 Keeps:       one exit for effects; every input passes the transition table.
 """
 
+from collections.abc import Collection
 from typing import Final, TypeAlias
 
 from unisono.base.errors import WireError
@@ -24,9 +25,10 @@ from unisono.base.limits import (
     SEND_QUEUE_BYTES_MAX,
 )
 from unisono.base.marks import Mark
+from unisono.config.settings import RingSettings
 from unisono.totem.membership import Membership
 from unisono.totem.packing import SendQueue
-from unisono.totem.timers import Timer
+from unisono.totem.timers import NEVER, Timer
 from unisono.totem.transitions import TABLE, Input, State
 from unisono.wire.ring.srp import (
     CommitToken,
@@ -47,7 +49,15 @@ class Start:
     """Begin: after the interface delay the node looks for others."""
 
 
-Request: TypeAlias = Start | Multicast | SyncFinished | Leave | Pace | Silent
+@event
+class Reconfigure:
+    """Other settings hold; `known` as for Totem."""
+
+    settings: RingSettings
+    known: Collection[NodeId] | None
+
+
+Request: TypeAlias = Start | Multicast | SyncFinished | Leave | Pace | Silent | Reconfigure
 
 
 class Totem(Membership):
@@ -91,6 +101,8 @@ class Totem(Membership):
                 self._set_pace(request.slow, now)
             case Silent():
                 self._on_silent(request.node, now)
+            case Reconfigure():
+                self._reconfigure(request, now)
         if self._to_self:
             self._run_to_self(now)
         return Submitted.ACCEPTED
@@ -202,12 +214,35 @@ class Totem(Membership):
         # before.
         self._queue.take_over(self._sync_queue)
         if request.native:
-            self._window = self._settings.native_window_size
-            self._visit_max = self._settings.native_max_messages
+            self._take_window()
             # Members that joined did not hear the beginning: everybody gets the message whole.
             self._queue.restart_partial()
         if self._queue:
             self._ask_for_token(now)
+
+    def _take_window(self) -> None:
+        """How much may be on its way, by who is on the ring and in agreement."""
+        settings = self._settings
+        if self._native and not self._syncing:
+            self._window, self._visit_max = (
+                settings.native_window_size,
+                settings.native_max_messages,
+            )
+        else:
+            self._window, self._visit_max = settings.window_size, settings.max_messages
+
+    def _reconfigure(self, request: Reconfigure, now: Nanos) -> None:
+        """A token that is under way is waited for no longer than by the new time-out."""
+        settings = self._settings = request.settings
+        self._known = None if request.known is None else frozenset(request.known)
+        self._take_window()
+        row = self._timers.row
+        for timer, wait in (
+            (Timer.TOKEN, settings.token_timeout_ns),
+            (Timer.RETRANSMIT, settings.token_retransmit_ns),
+        ):
+            if row[timer] != NEVER:
+                self._set_timer(timer, min(row[timer], now + wait))
 
     def _set_pace(self, slow: bool, now: Nanos) -> None:
         self._slow = slow

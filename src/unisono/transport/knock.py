@@ -92,9 +92,7 @@ class Knocker:
 
     def readdress(self, node: NodeId, address: str) -> None:
         """The node is to be found at this address from now on."""
-        former = self._doors.pop(node, None)
-        if former is not None:
-            former.close()
+        self.forget(node)
         if not address or family_of(address) != family_of(self._local):
             return
         sock = socket.socket(family_of(address), socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
@@ -105,6 +103,12 @@ class Knocker:
             sock.close()
             return
         self._doors[node] = _Door(sock, lambda: self._hint(node), self._loop)
+
+    def forget(self, node: NodeId) -> None:
+        """The node is not here any more."""
+        former = self._doors.pop(node, None)
+        if former is not None:
+            former.close()
 
     def watch(self, node: NodeId, *, is_present: bool) -> None:
         """Knock at the node's port from now on, or no more; at first nobody is watched."""

@@ -118,6 +118,12 @@ class Link:
         self._learn()
         self._knocker.readdress(node, address)
 
+    def forget(self, node: NodeId) -> None:
+        """The node is not on this link any more."""
+        if self._addresses.pop(node, None) is not None:
+            self._learn()
+            self._knocker.forget(node)
+
     def watch(self, node: NodeId, *, is_present: bool) -> None:
         """Whether to find out when the node's daemon ends."""
         self._knocker.watch(node, is_present=is_present)

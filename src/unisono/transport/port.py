@@ -10,6 +10,7 @@ from typing import Protocol, TypeAlias
 
 from unisono.base.group import Buffer, Marked
 from unisono.base.ids import NodeId
+from unisono.config.settings import Settings
 
 Receive: TypeAlias = Callable[[Sequence[Buffer], NodeId | None], None]
 """Takes the datagrams of one read, all from one node (None: not in the nodelist), in order."""
@@ -73,6 +74,9 @@ class Transport(Protocol):
 
     def discard_unread(self) -> int:
         """Read and drop what waits in the sockets now; how many reads that took."""
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Other nodes, addresses of theirs, or times hold; nothing of this node's own differs."""
 
     def readdress(self, node: NodeId, link: int, address: str) -> None:
         """A node other than this one has another numeric address on that link from now on."""

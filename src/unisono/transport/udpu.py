@@ -82,8 +82,16 @@ class UdpuTransport:
         """Link 0 is all there is; see Transport."""
         if link == 0 and node != self._me and node in self._addresses:
             self._addresses[node] = address
-            self._sources.learn({at: known for known, at in self._addresses.items()})
-            self._aim()
+            self._learn()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Other nodes; see Transport."""
+        self._addresses = {node.node_id: node.addresses[0] for node in settings.nodes}
+        self._learn()
+
+    def _learn(self) -> None:
+        self._sources.learn({address: node for node, address in self._addresses.items()})
+        self._aim()
 
     def farewell(self) -> None:
         """The ring's own goodbye is all there is; see Transport."""

@@ -30,11 +30,13 @@ from unisono.secure.events import (
     PathLimit,
     Paused,
     PeerGone,
+    Replan,
     Request,
     Transmit,
     Unreachable,
     Way,
 )
+from unisono.secure.plan import plan_of
 from unisono.transport.link import Link, Read
 from unisono.transport.port import Mark, Receive, TransportCounters
 from unisono.transport.sender import Sender
@@ -177,6 +179,23 @@ class UstTransport:
         if found is not None and node != self._me and node in self._nodes:
             found.readdress(node, address)
             self._routes.clear()
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Other nodes, links' priorities and times; see Transport."""
+        before, self._nodes = self._nodes, {node.node_id: node for node in settings.nodes}
+        self._pause_ns = settings.ring.token_timeout_ns // 2
+        for number, link in self._links.items():
+            for node_id, there in self._nodes.items():
+                known = before.get(node_id)
+                is_same = known is not None and _address(known, number) == _address(there, number)
+                if node_id != self._me and not is_same:
+                    link.readdress(node_id, _address(there, number))
+        self._routes.clear()
+        self._send(Replan(plan_of(settings)))  # a goodbye goes to where the node was
+        for link in self._links.values():
+            for node in before.keys() - self._nodes.keys():
+                link.forget(node)
+        self._routes.clear()
 
     def submit(self, request: Request) -> None:
         """Give the machine a request of the executive (`Tell`, `KeysChanged`)."""

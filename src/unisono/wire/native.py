@@ -45,12 +45,14 @@ class Kind(IntEnum):
 
 
 class What(IntEnum):
-    """What a QUERY asks: the daemon's status as JSON, the members of a group, or a dump's path."""
+    """What a QUERY asks for."""
 
     STATUS = 1
     MEMBERS = 2
     DUMP = 3
     """Dump the flight recorder; of root or the daemon's own user."""
+    RELOAD = 4
+    """Read the configuration again, on the whole ring; of the same. The answer is JSON."""
 
 
 class Verb(IntEnum):

@@ -1,6 +1,7 @@
-"""Our private ring messages: that a node is one of ours, blocks of native clients, authkeys.
+"""Our private ring messages: that a node is one of ours, blocks of clients, authkeys, reloads.
 
-Speaks:      group "unisono", version 1: hello (32 bytes), block, keyring (see keyring.py).
+Speaks:      group "unisono", version 1: hello (32 bytes), block, keyring and reload (see keyring.py
+             and reload.py).
 Counterpart: none, this format is ours; Corosync drops the group silently (nobody joined it).
 Keeps:       the sender's node id is never inside: the ring knows who sent a message.
 """
@@ -17,6 +18,7 @@ from unisono.base.limits import GROUP_NAME_BYTES_MAX
 KIND_HELLO: Final = 1
 KIND_BLOCK: Final = 2
 KIND_KEYRING: Final = 3
+KIND_RELOAD: Final = 4
 VERSION: Final = 1
 _HEADER: Final = Struct("<BBHI")
 _HELLO: Final = Struct("<BBHII4xQI4x")
@@ -49,6 +51,13 @@ class Keyring:
     body: memoryview
 
 
+@event
+class Reload:
+    """What wire.service.reload reads; `body` is a view, not looked into."""
+
+    body: memoryview
+
+
 def encode_hello(ring: RingId, features: int = 0) -> bytes:
     """Hello, 32 bytes."""
     return _HELLO.pack(KIND_HELLO, VERSION, 0, 0, *ring, features)
@@ -71,7 +80,12 @@ def encode_keyring(body: Buffer) -> bytes:
     return _HEADER.pack(KIND_KEYRING, VERSION, 0, 0) + body
 
 
-def decode_native(message: memoryview) -> Hello | Block | Keyring:
+def encode_reload(body: Buffer) -> bytes:
+    """A message about a reload of the configuration."""
+    return _HEADER.pack(KIND_RELOAD, VERSION, 0, 0) + body
+
+
+def decode_native(message: memoryview) -> Hello | Block | Keyring | Reload:
     """Any message of the group "unisono"; WireError also for later versions."""
     if len(message) < HEADER_BYTES:
         raise WireError(f"native message of {len(message)} bytes")
@@ -85,6 +99,8 @@ def decode_native(message: memoryview) -> Hello | Block | Keyring:
         return Block(bytes(message[HEADER_BYTES:start]), Pid(pid), message[start:])
     if kind == KIND_KEYRING:
         return Keyring(message[HEADER_BYTES:])
+    if kind == KIND_RELOAD:
+        return Reload(message[HEADER_BYTES:])
     if kind == KIND_HELLO and len(message) == _HELLO.size:
         _, _, _, _, rep, seq, features = _HELLO.unpack(message)
         return Hello(RingId(NodeId(rep), RingSeq(seq)), features)
