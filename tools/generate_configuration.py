@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from unisono.config import schema
+from unisono.config.changes import reloadable
 
 ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "docs" / "reference" / "configuration.md"
@@ -15,13 +16,15 @@ HEAD = """\
 # Configuration
 
 `unisonod` reads `corosync.conf` as Corosync does; see corosync.conf(5). Every key it knows is here,
-with its default and what it accepts; the last words say where a key has no effect yet.
+with its default and what it accepts; `status` says where a key has no effect yet. What has
+a `yes` under `reload` changes while the daemon runs,
+[when told](../how-to/change-the-configuration.md); the rest waits for the next start.
 
 """
 
 
 def main() -> int:
-    text = HEAD + schema.as_markdown().rstrip() + "\n"
+    text = HEAD + schema.as_markdown(reloadable()).rstrip() + "\n"
     if "--check" not in sys.argv[1:]:
         TARGET.write_text(text)
     elif not TARGET.exists() or TARGET.read_text() != text:

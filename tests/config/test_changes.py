@@ -7,6 +7,7 @@ import pytest
 from unisono.base.ids import MS, NodeId
 from unisono.config import changes
 from unisono.config.changes import Change, compare
+from unisono.config.schema import SECTIONS, Status
 from unisono.config.settings import (
     UDPU,
     UST,
@@ -178,3 +179,12 @@ def test_changes_when_some_can_and_some_cannot_then_each_as_it_is() -> None:
 def test_key_when_it_is_another_then_no_byte_of_it_is_shown() -> None:
     found = compare(RUNNING, with_secure(key="another secret"))
     assert found.refused == (Change("totem.key", "", ""),)
+
+
+def test_directives_that_can_change_when_listed_then_the_schema_has_them_in_effect() -> None:
+    found = changes.reloadable()
+    keys = {f"{path}.{key.name}": key for path, row in SECTIONS.items() for key in row.keys}
+    assert found <= keys.keys()
+    in_effect = {name for name in found if keys[name].status is Status.EFFECT}
+    assert {"totem.token", "nodelist.node.ringN_addr", "logging.debug"} <= in_effect
+    assert "logging.blackbox" not in found

@@ -76,13 +76,16 @@ def test_key_row_when_unknown_then_none(section: str, name: str) -> None:
 
 
 def test_as_markdown_when_rendered_then_every_section_and_key_has_its_row() -> None:
-    text = as_markdown()
+    text = as_markdown({"totem.token"})
     for path, key in ROWS:
         assert f"## {path}\n" in text
         rows = [line for line in text.splitlines() if line.startswith(f"| `{key.name}` |")]
         assert any(key.meaning in row and key.status.value in row for row in rows), key.name
     widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| `")}
-    assert widths == {4}
+    assert widths == {5}
+    (token,) = [line for line in text.splitlines() if line.startswith("| `token` |")]
+    assert "| in effect | yes |" in token
+    assert text.count("| in effect | yes |") == 1
 
 
 def test_transport_when_nothing_is_said_then_it_is_the_secure_one() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Final, NamedTuple, TypeVar
 
 from unisono.base.ids import MS, NodeId
+from unisono.config.schema import SECTIONS
 from unisono.config.settings import (
     LinkSettings,
     NodeSettings,
@@ -145,6 +146,7 @@ _TOP: Final = {
     "state_dir": _fixed("system.state_dir"),
     "sched_rr": _fixed("system.sched_rr"),
 }
+_SUBSYSTEMS: Final = ("logging.logger_subsys", "logging.logging_daemon")
 _PARTS: Final[dict[str, Mapping[str, _Row]]] = {
     "ring": _RING,
     "quorum": _QUORUM,
@@ -157,6 +159,10 @@ def reloadable() -> frozenset[str]:
     """The directives that take effect while the daemon runs; nodes may also come and go."""
     tables = (_TOP, _TRANSPORT, _SECURE, *_PARTS.values())
     plain = {row.directive for table in tables for row in table.values() if row.can_change}
+    # These two act through token:
+    plain |= {"totem.token_coefficient", "totem.token_retransmits_before_loss_const"}
+    plain -= {"logging.logger_subsys", "quorum.votes"}
+    plain |= {f"{path}.{key.name}" for path in _SUBSYSTEMS for key in SECTIONS[path].keys}
     links = {f"totem.interface.{row.directive}" for row in _LINK.values() if row.can_change}
     nodes = {f"nodelist.node.{row.directive}" for row in _NODE.values() if row.can_change}
     return frozenset(plain | links | nodes)

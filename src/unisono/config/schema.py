@@ -6,7 +6,7 @@ Keeps:       the only place that knows a default, a bound, a unit or a choice.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -690,19 +690,31 @@ def key_row(section: str, name: str) -> Key | None:
     return found
 
 
-def as_markdown() -> str:
-    """The table as Markdown: one heading and one table for each section."""
-    return "\n".join(line for row in SECTIONS.values() for line in _section_lines(row))
+def as_markdown(reloadable: Collection[str]) -> str:
+    """The table as Markdown: one heading and one table for each section.
+
+    `reloadable`: the keys, with their sections, that change while the daemon runs.
+    """
+    return "\n".join(line for row in SECTIONS.values() for line in _section_lines(row, reloadable))
 
 
-def _section_lines(row: SectionRow) -> Iterator[str]:
+def _section_lines(row: SectionRow, reloadable: Collection[str]) -> Iterator[str]:
     again = " May be repeated." if row.repeated else ""
     yield f"## {row.path}\n\n{row.meaning}{again}\n"
     if row.keys:
-        yield "| key | default | allowed | status | meaning |\n| --- | --- | --- | --- | --- |"
+        yield "| key | default | allowed | status | reload | meaning |"
+        yield "| --- | --- | --- | --- | --- | --- |"
     for key in row.keys:
         default = key.derived or ("" if key.default is None else str(key.default))
         note = "; 0 is the default" if key.zero_is_default else ""
-        cells = (f"`{key.name}`", default, key.allowed + note, key.status.value, key.meaning)
+        reload = "yes" if f"{row.path}.{key.name}" in reloadable else ""
+        cells = (
+            f"`{key.name}`",
+            default,
+            key.allowed + note,
+            key.status.value,
+            reload,
+            key.meaning,
+        )
         yield f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |"
     yield ""
