@@ -179,7 +179,7 @@ async def test_command_says_who_has_not_acknowledged(ring):
     ring.start(1, 2)
     secure = replace(config.secure, key=key)
     node = ring.make(3, transport=replace(config, secure=secure))
-    node._config_file = ring.directory / "conf"
+    node._network._config_file = ring.directory / "conf"
     node.start()
     await ring.until_agreed(1, 2, 3)
     status, output, errors = await keyring(ring, 1, "install", new_key(ring), "--timeout", "1")

@@ -13,7 +13,6 @@ import random
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
 
 from unisono.base.clients import (
     ClientConnected,
@@ -28,17 +27,13 @@ from unisono.base.clients import (
 from unisono.base.errors import ConfigError
 from unisono.base.group import Leave, Left, Marked
 from unisono.base.ids import Nanos
-from unisono.base.keyring import KeyringAsked, KeyringDelivered, KeyringView
 from unisono.base.limits import LEAVE_SECONDS_MAX
 from unisono.base.marks import Mark
 from unisono.config.reload import ReadConfiguration, ReloadAsked, SettingsChanged
-from unisono.config.settings import SecureSettings, Settings
-from unisono.crypto.sender_keys import CIPHERS
-from unisono.executive.addresses import AddressWatch
+from unisono.config.settings import Settings
 from unisono.executive.doors import Doors
 from unisono.executive.instance import Instance
-from unisono.executive.keyring import KeyFiles, KeyringDesk
-from unisono.executive.keys import load_authkeys, load_static_keys
+from unisono.executive.network import Network
 from unisono.executive.reading import Load, Reading, nothing_to_read
 from unisono.executive.recording import Recording
 from unisono.executive.ring_store import RingStore, RingStoreError
@@ -46,16 +41,10 @@ from unisono.executive.turn import Turn
 from unisono.observe.counters import Counters
 from unisono.observe.lines import Level
 from unisono.observe.logs import Log
-from unisono.secure.context import Context, Keyring
-from unisono.secure.rotation import Rotation
 from unisono.services import Engine
 from unisono.services.access import may_connect
 from unisono.totem import Reconfigure, Start, Totem
-from unisono.transport.kinds import SecureOwner, open_transport
-from unisono.transport.port import Transport
-from unisono.transport.ust import UstTransport
 
-BOOT_BYTES: Final = 16
 STATUS_FATAL = 15
 """Exit status after an error that no machine could foresee, as Corosync's."""
 STATUS_RING_STORE = 21
@@ -82,9 +71,8 @@ class Node:
     """One node of the ring, in the running loop. `start` it, await `stopped`, `close` it."""
 
     __slots__ = (
-        "_addresses", "_clock", "_config_file", "_context", "_doors", "_engine", "_keyring",
-        "_leaving", "_log", "_loop", "_reading", "_settings", "_status", "_store", "_totem",
-        "_transport", "_turn", "counters", "formed", "recording", "stopped",
+        "_doors", "_engine", "_leaving", "_log", "_loop", "_network", "_reading", "_settings",
+        "_status", "_store", "_totem", "_turn", "counters", "formed", "recording", "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -102,16 +90,10 @@ class Node:
         `config_file` is where `settings` came from: it may hold a key; `load` reads it again.
         """
         self._settings = settings
-        self._config_file = config_file
-        self._clock = clock
-        self._context: Context | None = None
-        self._keyring: KeyringDesk | None = None
-        self._addresses: AddressWatch | None = None
         self._log = log
         self._loop = asyncio.get_running_loop()
         self._leaving = False
         self._status = 0
-        self._transport: Transport | None = None
         self.counters = Counters()
         self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self.mark)
         self.recording = Recording(
@@ -148,6 +130,15 @@ class Node:
             clock=clock,
             loop=self._loop,
         )
+        self._network = Network(
+            self._turn,
+            self._doors,
+            config_file=config_file,
+            mark=self.mark,
+            on_failure=self._on_failure,
+            clock=clock,
+            loop=self._loop,
+        )
         self._turn.carry_by(self.recording.asked, DumpAsked)
         self._reading = Reading(load, lambda: self._settings, self._turn.inform, loop=self._loop)
         self._turn.carry_by(self._reading.read, ReadConfiguration)
@@ -160,29 +151,12 @@ class Node:
         """Open the network and the doors and begin; ConfigError when something is in the way."""
         self._doors.pause()  # until the first configuration is agreed upon
         try:
-            self._context = self._load_context()
-            self._turn.transport = self._transport = open_transport(
-                self._settings,
-                self._turn.received,
-                mark=self.mark,
-                loop=self._loop,
-                owner=self._secure_owner(),
-            )
-            if self._keyring is not None and isinstance(self._transport, UstTransport):
-                self._keyring.secure = self._transport.submit
+            self._network.open(self._settings)
             self._doors.start()
         except ConfigError:
             self.close()
             raise
-        self._watch_addresses(self._transport)
         self._turn.command(Start())
-
-    def _watch_addresses(self, transport: Transport) -> None:
-        if self._addresses is not None:
-            self._addresses.close()
-        self._addresses = AddressWatch(
-            self._settings, transport.readdress, mark=self.mark, loop=self._loop
-        )
 
     def stop(self, reason: str, *, status: int = 0, clean: bool = True) -> None:
         """Leave the ring (when `clean`), then resolve `stopped` with `status`."""
@@ -190,7 +164,7 @@ class Node:
             return
         self.mark(Marked(Mark.STOPPING, status, text=reason))
         self._status = status
-        if not clean or self._transport is None:
+        if not clean or self._network.transport is None:
             self._finish()
             return
         self._leaving = True
@@ -202,19 +176,14 @@ class Node:
         self._turn.stop()
         self._reading.close()
         self._doors.close()
-        if self._keyring is not None:
-            self._keyring.close()
-        if self._addresses is not None:
-            self._addresses.close()
-        if self._transport is not None:
-            self._transport.close()
+        self._network.close()
         self.recording.close(clean=self._status not in (STATUS_FATAL, STATUS_RING_STORE))
         self._finish()
 
     def _say_farewell(self) -> None:
         """The ring's goodbye is said, or has taken too long: the transport's own, then the end."""
-        if not self.stopped.done() and self._transport is not None:
-            self._transport.farewell()
+        if not self.stopped.done():
+            self._network.farewell()
         self._finish()
 
     def _finish(self) -> None:
@@ -268,66 +237,11 @@ class Node:
             self.mark(Marked(Mark.SETTING_CHANGED, text=change.words))
         for change in changes.refused:
             self.mark(Marked(Mark.SETTING_KEPT, text=change.words))
-        if not changes.applied or self._transport is None:
-            return
-        self._log.configure(settings.logging)
-        nodes = [node.node_id for node in settings.nodes]
-        self._totem.submit(Reconfigure(settings.ring, nodes), now)
-        secure = settings.transport.secure
-        if secure is not None and self._context is not None and self._keyring is not None:
-            self._learn_static_keys(self._context, secure)
-            self._keyring.reconfigure(nodes)
-        self._transport.reconfigure(settings)
-        self._watch_addresses(self._transport)
-
-    # -- the secure transport ----------------------------------------------------------------------
-
-    def _load_context(self) -> Context | None:
-        """The keys of the secure transport, None for another one. ConfigError."""
-        settings, secure = self._settings, self._settings.transport.secure
-        if secure is None:
-            return None
-        name = settings.cluster_name
-        alone = len(settings.nodes) == 1
-        keys = load_authkeys(secure, name, self._config_file, alone=alone)
-        context = Context(
-            settings.node_id,
-            settings.cluster_name,
-            Keyring(keys.active.keys),
-            CIPHERS[secure.cipher],
-            os.urandom,
-            os.urandom(BOOT_BYTES),
-            config_version=settings.config_version,
-            static_keys=load_static_keys(secure, settings.nodes, settings.node_id),
-        )
-        self._keyring = KeyringDesk(
-            Rotation(context, keys, [node.node_id for node in settings.nodes]),
-            KeyFiles(secure, keys),
-            multicast=self._turn.multicast,
-            reply=self._doors.reply,
-            mark=self.mark,
-            on_failure=self._on_failure,
-            clock=self._clock,
-            loop=self._loop,
-        )
-        self._turn.carry_by(self._keyring.take, KeyringView, KeyringDelivered, KeyringAsked)
-        return context
-
-    def _learn_static_keys(self, context: Context, secure: SecureSettings) -> None:
-        """Those of new nodes; the file was checked when it was read, a moment ago."""
-        try:
-            keys = load_static_keys(secure, self._settings.nodes, self._settings.node_id)
-        except ConfigError as error:
-            self.mark(Marked(Mark.CONFIGURATION_REFUSED, text=str(error)))
-        else:
-            context.static_keys.update(keys)
-
-    def _secure_owner(self) -> SecureOwner | None:
-        if self._context is None or self._keyring is None:
-            return None
-        return SecureOwner(
-            self._context, self._turn.gone, self._keyring.told, self._on_failure, self._clock
-        )
+        if changes.applied:
+            self._log.configure(settings.logging)
+            nodes = [node.node_id for node in settings.nodes]
+            self._totem.submit(Reconfigure(settings.ring, nodes), now)
+            self._network.reconfigure(settings)
 
     # -- the handler of local clients --------------------------------------------------------------
 
@@ -361,7 +275,6 @@ class Node:
     def facts(self) -> dict[str, object]:
         """What the executive knows, for the status: plain values only."""
         totem = self._totem
-        transport = self._transport
         return {
             "pid": os.getpid(),
             "node_id": self._settings.node_id,
@@ -379,8 +292,7 @@ class Node:
             "ring_counters": dict(totem.counters),
             "transport": {
                 "kind": self._settings.transport.kind,
-                **(transport.counters.as_dict() if transport is not None else {}),
-                **(transport.status() if transport is not None else {}),
+                **self._network.status(),
             },
             "recorder": self.recording.status(),
             "marks": self.counters.snapshot(),
@@ -388,7 +300,7 @@ class Node:
 
     def work(self) -> int:
         """Reads made so far: the collector's measure of how busy the node is."""
-        return self._transport.counters.reads if self._transport is not None else 0
+        return self._network.reads
 
     def log(self, level: Level, subsystem: str, text: str) -> None:
         """One line of the executive itself."""
