@@ -12,6 +12,7 @@ import os
 import random
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
@@ -52,6 +53,7 @@ from unisono.transport.port import Transport
 from unisono.transport.ust import UstTransport
 
 BOOT_BYTES: Final = 16
+VERSION: Final = version("unisono")
 STATUS_FATAL = 15
 """Exit status after an error that no machine could foresee, as Corosync's."""
 STATUS_RING_STORE = 21
@@ -303,6 +305,7 @@ class Node:
         totem = self._totem
         transport = self._transport
         return {
+            "version": VERSION,
             "pid": os.getpid(),
             "node_id": self._settings.node_id,
             "cluster_name": self._settings.cluster_name,
@@ -323,6 +326,7 @@ class Node:
                 **(transport.status() if transport is not None else {}),
             },
             "recorder": self.recording.status(),
+            "log_lines_lost": self._log.lost_lines(),
             "marks": self.counters.snapshot(),
         }
 
