@@ -455,6 +455,12 @@ def test_request_when_its_header_is_written_in_any_way_then_accept_is_found() ->
     assert request.accept == "text/plain"
 
 
+@pytest.mark.parametrize("end", ["\r", "\n", "\x85", "\x0b"])
+def test_header_when_it_has_another_end_of_line_in_it_then_it_ends_there(end: str) -> None:
+    request = read_request(f"GET /metrics HTTP/1.1\r\nAccept: a/b{end}X: 1".encode("latin-1"))
+    assert request.accept == "a/b"
+
+
 def test_request_when_empty_then_refused() -> None:
     with pytest.raises(Refused) as raised:
         read_request(b"")

@@ -17,7 +17,8 @@ STATUS_FAILED: Final = 1
 _MISSING: Final = "the metrics extra is not installed: pip install 'unisono[metrics]'"
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """The arguments."""
     parser = argparse.ArgumentParser(
         prog="unisono metrics",
         description="The daemon's numbers for Prometheus: once on standard output, or served. Exit "
@@ -43,7 +44,7 @@ def _tell(text: str) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Print or serve: 0, or 1 with the reason in words."""
-    given = _parser().parse_args(arguments)
+    given = parser().parse_args(arguments)
     try:
         import prometheus_client  # noqa: F401  this is the question: is it there?
     except ImportError:
