@@ -1,18 +1,21 @@
-"""A daemon of one node, as the tutorial starts it."""
+"""A daemon of one node, as the tutorial starts it, and two on the secure transport."""
 
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.cli.scrapes import await_pair
 from unisono import ClusterError, blocking
-from unisono.cli.demo.daemons import free_network
+from unisono.cli.demo.daemons import Daemon, configuration, free_network, make_key
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "docs" / "tutorial" / "one-node.conf"
 START_SECONDS_MAX = 20.0
+QUORUM = "quorum {\n    provider: corosync_votequorum\n}\n"
 
 
 @pytest.fixture
@@ -48,3 +51,16 @@ def _await_start(directory: Path, daemon: "subprocess.Popen[bytes]", log: Path) 
         else:
             return
     pytest.fail(f"the daemon does not answer\n{log.read_text()}")
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Path]:
+    """Directory of the first of two daemons on the secure transport that see each other."""
+    text = configuration(2, free_network(2), make_key(tmp_path)) + QUORUM
+    daemons = [Daemon(tmp_path / f"n{index}", index, text) for index in range(2)]
+    with ExitStack() as stack:
+        for daemon in daemons:
+            stack.callback(daemon.stop)
+            daemon.start()
+        await_pair(tmp_path / "n0")
+        yield tmp_path / "n0"

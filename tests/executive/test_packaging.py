@@ -1,12 +1,17 @@
 """What packages install: the init script at work, and the unit against the daemon's promises."""
 
+import re
+import shutil
 import subprocess
 from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
 
+from unisono.cli import main as umbrella
+from unisono.cli.metrics import command as metrics_command
 from unisono.executive import main
+from unisono.linux.listening import read_loopback
 
 PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
 SCRIPT = PACKAGING / "init" / "unisono"
@@ -96,13 +101,48 @@ def test_script_when_asked_for_nonsense_then_usage():
     assert "usage" in ran.stderr
 
 
-def test_unit_when_read_then_it_fits_the_daemon():
-    unit = ConfigParser(interpolation=None)
+def read_unit(name):
+    unit = ConfigParser(interpolation=None, strict=False)  # some keys are written twice on purpose
     unit.optionxform = str
-    unit.read(PACKAGING / "systemd" / "unisono.service")
-    service = unit["Service"]
+    unit.read(PACKAGING / "systemd" / name)
+    return unit
+
+
+def test_unit_when_read_then_it_fits_the_daemon():
+    service = read_unit("unisono.service")["Service"]
     assert service["Type"] == "notify"
     assert service["ExecStart"].endswith("unisonod -f")
     assert float(service["WatchdogSec"]) > 0
     prevented = {int(number) for number in service["RestartPreventExitStatus"].split()}
     assert prevented == {main.STATUS_BAD, main.STATUS_NO_STATE_DIR, main.STATUS_RUNNING}
+
+
+def test_metrics_unit_when_read_then_it_fits_the_command_and_its_user():
+    service = read_unit("unisono-metrics.service")["Service"]
+    program, command, option, listen = service["ExecStart"].split()
+    assert (program, command) == ("/usr/bin/unisono", "metrics")
+    assert command in umbrella.COMMANDS
+    name, _, address = service["Environment"].partition("=")
+    assert listen == f"${{{name}}}"
+    given = metrics_command.parser().parse_args([option, address])
+    assert read_loopback(given.listen) == ("127.0.0.1", 9166)
+    # The daemon's socket has an abstract name, which another network namespace does not see.
+    assert "PrivateNetwork" not in service
+    assert "AF_UNIX" in service["RestrictAddressFamilies"].split()
+    users = (PACKAGING / "sysusers" / "unisono-metrics.conf").read_text().splitlines()
+    assert [line.split()[:2] for line in users if line[:1] != "#"] == [["u", service["User"]]]
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="needs systemd-analyze")
+@pytest.mark.parametrize("name", ["unisono.service", "unisono-metrics.service"])
+def test_unit_when_systemd_reads_it_then_it_has_nothing_to_say(name, tmp_path):
+    # What it starts is not installed here, and that would be said.
+    text = (PACKAGING / "systemd" / name).read_text()
+    (tmp_path / name).write_text(re.sub("(?m)^(ExecStart=)[^ ]+", r"\1/bin/true", text))
+    ran = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / name],
+        capture_output=True,
+        text=True,
+        timeout=SECONDS_MAX,
+    )
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")

@@ -25,6 +25,7 @@ GENERATORS = (
     "generate_configuration",
     "generate_scenarios",
     "generate_properties",
+    "generate_metrics",
 )
 
 # Assembled from parts, so that this file does not contain what it looks for.

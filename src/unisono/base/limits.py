@@ -209,3 +209,17 @@ LIBQB_ENTRY_BYTES_MAX: Final = 64 * KIB
 """Largest entry that a reader believes in; libqb's own have at most some kilobytes."""
 PRINTF_WIDTH_MAX: Final = 1_024
 """Widths and precisions in a dump's format strings: a damaged one cannot ask for gigabytes."""
+
+# -- metrics (ours) ------------------------------------------------------------------------------
+METRIC_SAMPLES_MAX: Final = 4_096
+"""Samples of one name: eight links to each of 384 nodes, and some; more is refused."""
+METRICS_ASK_SECONDS_MIN: Final = 0.1
+"""The daemon is asked no more often, however many scrape: they share the last answer."""
+METRICS_ANSWER_SECONDS_MAX: Final = 2
+"""A daemon that has not answered by then counts as down."""
+METRICS_REQUESTS_MAX: Final = 8
+"""Scrapes at once; one more ends the oldest, so that silence blocks nobody."""
+METRICS_REQUEST_BYTES_MAX: Final = 8 * KIB
+"""Largest head of a request."""
+METRICS_REQUEST_SECONDS_MAX: Final = 5
+"""From the connection to the last byte of the answer; above METRICS_ANSWER_SECONDS_MAX."""

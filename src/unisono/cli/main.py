@@ -28,6 +28,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "blackbox": Command("what a daemon did last, also after it died", module="blackbox"),
     "reload": Command("read the configuration again, on every node", module="reload"),
     "status": Command("members, ring, groups and rates of a daemon", module="status"),
+    "metrics": Command("numbers for Prometheus, once or over HTTP", module="metrics.command"),
     "demo": Command("three daemons, three replicas, one of them killed", module="demo.command"),
     "sim": Command("the ring in the simulator", program="unisono-sim"),
     "version": Command("print the version", module="version"),

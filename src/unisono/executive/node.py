@@ -12,7 +12,9 @@ import os
 import random
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 from unisono.base.clients import (
     ClientConnected,
@@ -45,6 +47,7 @@ from unisono.services import Engine
 from unisono.services.access import may_connect
 from unisono.totem import Reconfigure, Start, Totem
 
+VERSION: Final = version("unisono")
 STATUS_FATAL = 15
 """Exit status after an error that no machine could foresee, as Corosync's."""
 STATUS_RING_STORE = 21
@@ -276,6 +279,7 @@ class Node:
         """What the executive knows, for the status: plain values only."""
         totem = self._totem
         return {
+            "version": VERSION,
             "pid": os.getpid(),
             "node_id": self._settings.node_id,
             "cluster_name": self._settings.cluster_name,
@@ -295,6 +299,7 @@ class Node:
                 **self._network.status(),
             },
             "recorder": self.recording.status(),
+            "log_lines_lost": self._log.lost_lines(),
             "marks": self.counters.snapshot(),
         }
 
