@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 from tests.mutants.ordering import ORDERING
 from tests.mutants.packing import PACKING
 from tests.mutants.recovery import RECOVERY
+from tests.mutants.reload import RELOAD
 from tests.mutants.secure import SECURE
 from tests.mutants.sync import SYNC
 
@@ -18,6 +19,7 @@ ROOMS: Final[dict[str, tuple[Mutant, ...]]] = {
     "packing": PACKING,
     "sync": SYNC,
     "cpg": CPG,
+    "reload": RELOAD,
     "secure": SECURE,
 }
 MUTANTS: Final = {mutant.name: mutant for room in ROOMS.values() for mutant in room}

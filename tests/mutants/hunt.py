@@ -65,7 +65,7 @@ def judge(mutant: Mutant, seed: int) -> Catch | None:
     """Run one seed with the mutant; a run that takes too long shows nothing."""
     try:
         with mutant.planted(), _bounded(SEED_SECONDS_MAX):
-            outcome = run_seed(Request(seed, stack=mutant.stack))
+            outcome = run_seed(Request(seed, stack=mutant.stack, storm=mutant.storm))
     except _TooLong:
         return None
     if "NameError" in outcome.text:
@@ -82,7 +82,7 @@ def hunt(mutant: Mutant, seeds: Iterable[int]) -> Catch | None:
         catch = judge(mutant, seed)
         if catch is None or (accident is not None and catch.checker in ACCIDENTS):
             continue
-        if not run_seed(Request(seed, stack=mutant.stack)).ok:
+        if not run_seed(Request(seed, stack=mutant.stack, storm=mutant.storm)).ok:
             continue
         if catch.checker not in ACCIDENTS:
             return catch

@@ -29,6 +29,8 @@ class Mutant:
     method: str
     right: str
     wrong: str
+    storm: str = ""
+    """In which it is hunted; empty is whatever is drawn."""
     _source: str = field(init=False, repr=False)
     """Read at once: the file may be another by the time that the mutant is planted."""
 

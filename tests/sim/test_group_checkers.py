@@ -6,6 +6,7 @@ import pytest
 
 from unisono.base.ids import NodeId
 from unisono.sim.checkers import Checker, Violation
+from unisono.sim.checkers.common_settings import CommonSettings
 from unisono.sim.checkers.group_agreement import GroupAgreement
 from unisono.sim.checkers.group_integrity import GroupIntegrity
 from unisono.sim.checkers.no_ghosts import NoGhosts
@@ -18,6 +19,7 @@ from unisono.sim.trace import (
     Installed,
     Member,
     Process,
+    Reconfigured,
     Record,
     Ring,
     Synced,
@@ -92,7 +94,25 @@ TOGETHER = [
     see(B, (A, B), (B,)),
 ]
 
+
+def take(node: int, what: str) -> Reconfigured:
+    return Reconfigured(0, Process(NodeId(node), 1), what)
+
+
 LEGAL: list[tuple[str, Checker, list[Record]]] = [
+    (
+        "together, and one alone after they part",
+        CommonSettings(),
+        [
+            *ring(1, 4, (1, 2)),
+            *ring(2, 4, (1, 2)),
+            take(1, "a"),
+            take(2, "a"),
+            *ring(1, 8, (1,)),
+            take(1, "b"),
+            *ring(2, 9, (2,)),
+        ],
+    ),
     ("there and back", GroupIntegrity(), [send(A, 7), get(B, 7), get(A, 7)]),
     ("dead with a message out", GroupIntegrity(), [send(A, 7), end(A, True)]),
     ("same for both", GroupAgreement(), [*TOGETHER, get(A, 7), get(B, 7)]),
@@ -145,6 +165,25 @@ LEGAL: list[tuple[str, Checker, list[Record]]] = [
 ]
 
 BROKEN: list[tuple[str, Checker, list[Record]]] = [
+    (
+        "one of two who stay together",
+        CommonSettings(),
+        [*ring(1, 4, (1, 2)), *ring(2, 4, (1, 2)), take(1, "a")],
+    ),
+    (
+        "in another order",
+        CommonSettings(),
+        [
+            *ring(1, 4, (1, 2)),
+            *ring(2, 4, (1, 2)),
+            take(1, "a"),
+            take(1, "b"),
+            take(2, "b"),
+            take(2, "a"),
+            *ring(1, 8, (1, 2)),
+            *ring(2, 8, (1, 2)),
+        ],
+    ),
     ("invented", GroupIntegrity(), [get(A, 7)]),
     ("of another sender", GroupIntegrity(), [send(A, 7), get(A, 7, B)]),
     ("twice", GroupIntegrity(), [send(A, 7), get(A, 7), get(A, 7)]),

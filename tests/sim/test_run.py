@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -131,3 +132,15 @@ def test_main_when_a_seed_fails_then_says_how_to_repeat_it_and_exits_1(
     printed = capsys.readouterr().out
     assert "FAILED self delivery" in printed
     assert "again: unisono-sim --seed 4 --nodes 3 --trace   (commit abc)" in printed
+
+
+def test_storm_of_reloads_when_run_then_settings_change_and_sometimes_not() -> None:
+    marks: Counter[str] = Counter()
+    for seed in range(1, 41):
+        outcome = run_seed(Request(seed, storm="reloads"))
+        assert outcome.ok, outcome.text
+        marks.update(outcome.marks)
+        marks["taken"] += outcome.counts.get("Reconfigured", 0)
+    assert marks["RELOAD_ORDERED"] > 100
+    assert marks["RELOAD_DROPPED"] > 10
+    assert marks["taken"] > 100

@@ -133,6 +133,17 @@ def _pace(random: Random, storm: Storm, begin: int) -> list[Fault]:
     ]
 
 
+def _reload(random: Random, storm: Storm, begin: int) -> list[Fault]:
+    """All files change, one of them for the worse perhaps, and one or two daemons are told."""
+    node, other = two(random, storm)
+    window, most = random.choice(((50, 17), (20, 5), (100, 40), (300, 300)))
+    broken = random.choice((0, 0, 0, other))
+    faults = [Fault(begin, "write_files", (window, most, broken)), Fault(begin, "reload", (node,))]
+    if random.random() < 0.3:
+        faults.append(Fault(begin + random.randrange(storm.token_ns), "reload", (other,)))
+    return faults
+
+
 def _configure(random: Random, storm: Storm, begin: int) -> list[Fault]:
     """A node restarts with another file: other time-outs, or somebody is missing in it."""
     node, other = two(random, storm)
@@ -230,6 +241,7 @@ ATTRITION: Final[dict[str, Maker]] = {
     "slow": _slow,
     "pace": _pace,
     "configure": _configure,
+    "reload": _reload,
 }
 LIES: Final[dict[str, Maker]] = {
     "echo": _echo,

@@ -192,6 +192,24 @@ class Cluster:
         self._fault(f"pace {node} {'slow' if slow else 'normal'}")
         self.nodes[node].pace(slow)
 
+    def write_files(self, window: int, most: int, broken: int) -> None:
+        """Every file has another window and most messages a visit; that of `broken` is broken."""
+        self._fault(f"files: window {window}, {most} a visit, broken at {broken or 'nobody'}")
+        for node, machine in self.nodes.items():
+            machine.file.is_broken = node == broken
+            machine.file.ring = replace(
+                machine.settings,
+                window_size=window,
+                max_messages=most,
+                native_window_size=window,
+                native_max_messages=most,
+            )
+
+    def reload(self, node: NodeId) -> None:
+        """SIGHUP: the configuration is read again on the whole ring."""
+        self._fault(f"reload {node}")
+        self.nodes[node].hang_up()
+
     def configure(self, node: NodeId, token_ms: int, strangers: Sequence[NodeId]) -> None:
         """The node's file changes: the next start takes it up. 0 is the cluster's own time-out."""
         machine = self.nodes[node]

@@ -30,7 +30,7 @@ from unisono.base.group import (
     Submitted,
     SyncFinished,
 )
-from unisono.base.ids import NO_RING, ClientId, Nanos, NodeId, RingId
+from unisono.base.ids import MS, NO_RING, ClientId, Nanos, NodeId, RingId
 from unisono.base.limits import SEND_QUEUE_BYTES_MAX
 from unisono.base.marks import Mark
 from unisono.config.reload import (
@@ -416,6 +416,11 @@ class SimulatedNode:
             if not self._carrying and not self.paused:
                 self._carry()
 
+    def hang_up(self) -> None:
+        """SIGHUP: services read the configuration again; without them nobody does."""
+        if isinstance(self.group, Engine):
+            self.tell(ReloadAsked())
+
     def withdraw(self, client: ClientId) -> None:
         """Forget what `client` wrote and the daemon has not read."""
         self.waiting = deque(each for each in self.waiting if each.request.client != client)
@@ -682,7 +687,9 @@ class SimulatedNode:
 
     def _settings_changed(self, effect: SettingsChanged) -> None:
         assert self.totem is not None
-        self.settings = effect.changes.settings.ring
+        ring = self.settings = effect.changes.settings.ring
+        what = f"token={ring.token_timeout_ns // MS} window={ring.window_size}"
+        self._add(trace.Reconfigured(self._now, self.who, what))
         self.totem.submit(Reconfigure(self.settings, self.known), self._clock.now)
 
     def _shut_down(self, effect: ShutDown) -> None:

@@ -78,7 +78,8 @@ class Plan:
 def draw_plan(request: Request) -> Plan:
     """The plan of one seed."""
     random = Random(f"{request.seed}/plan")
-    is_secure = _is_secure(request)
+    asked = _asked_stack(request)
+    is_secure = asked == SECURE
     kind = draw_storm(random, request.storm, SECURE if is_secure else "")
     least, most = kind.nodes
     if is_secure and not request.storm:
@@ -90,7 +91,7 @@ def draw_plan(request: Request) -> Plan:
     )
     settings = _draw_settings(random, kind.token_ms)
     drawn = random.choice(CLEAR_STACKS)
-    stack = drawn if request.stack in ("", CLEAR) else request.stack
+    stack = drawn if asked == CLEAR else asked
     armour = Armour()
     if is_secure:
         stack = SECURE
@@ -126,15 +127,17 @@ def draw_plan(request: Request) -> Plan:
     )
 
 
-def _is_secure(request: Request) -> bool:
-    """Whether it is a run of the secure transport. Raises StormError for another stack's storm."""
+def _asked_stack(request: Request) -> str:
+    """SECURE, one of CLEAR_STACKS, or CLEAR to draw one. StormError for another stack's storm."""
     asked = request.stack
     for kind in load_storms():
         if kind.name == request.storm and kind.stack:
             if asked not in ("", kind.stack):
                 raise StormError(f"{kind.name}: only with the stack {kind.stack}, not {asked}")
             asked = kind.stack
-    return asked == SECURE or (not asked and request.seed % SECURE_EVERY == SECURE_EVERY - 1)
+    if asked:
+        return asked
+    return SECURE if request.seed % SECURE_EVERY == SECURE_EVERY - 1 else CLEAR
 
 
 def _draw_armour(random: Random, settings: RingSettings, nodes: int) -> tuple[Armour, RingSettings]:

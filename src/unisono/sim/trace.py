@@ -148,6 +148,18 @@ class Synced:
 
 
 @event
+class Reconfigured:
+    """A process goes on with other settings."""
+
+    time: int
+    who: Process
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.who}: {self.what}"
+
+
+@event
 class Faulted:
     """The storm did something."""
 
@@ -284,6 +296,7 @@ Record: TypeAlias = (
     | Delivered
     | Installed
     | Synced
+    | Reconfigured
     | Faulted
     | Calmed
     | Measured

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Final
 
 from unisono.base.ids import MS, SECOND, NodeId
-from unisono.config.reload import ReloadAsked
 from unisono.sim.forgery import forge
 from unisono.sim.network import DatagramKind, Rule
 from unisono.sim.scene import CALM, Scene, ScriptError, named, node_list, node_or_any
@@ -72,7 +71,7 @@ def configure(scene: Scene, words: list[str]) -> None:
 def reload(scene: Scene, words: list[str]) -> None:
     """`reload N[,N]`: SIGHUP to the daemon: the configuration is read again on the whole ring."""
     for machine in scene.machines(words[0]):
-        machine.tell(ReloadAsked())
+        machine.hang_up()
 
 
 def leave(scene: Scene, words: list[str]) -> None:

@@ -15,6 +15,7 @@ from unisono.sim.checkers.bounded_queues import BoundedQueues
 from unisono.sim.checkers.causal_order import CausalOrder
 from unisono.sim.checkers.checker import Checker, Violation
 from unisono.sim.checkers.common_key import CommonKey
+from unisono.sim.checkers.common_settings import CommonSettings
 from unisono.sim.checkers.configuration_consistency import ConfigurationConsistency
 from unisono.sim.checkers.delivery_view import DeliveryView
 from unisono.sim.checkers.gap_freedom import GapFreedom
@@ -71,8 +72,8 @@ def ring_checkers() -> list[Checker]:
 
 
 def group_checkers() -> list[Checker]:
-    """Fresh checkers of what the services promise: closed process groups, and the quorum."""
-    return [GroupIntegrity(), GroupAgreement(), NoGhosts(), Quorum()]
+    """Fresh checkers of what the services promise: groups, the quorum, and their settings."""
+    return [GroupIntegrity(), GroupAgreement(), NoGhosts(), Quorum(), CommonSettings()]
 
 
 def secure_checkers() -> list[Checker]:
