@@ -2,6 +2,7 @@
 
 Speaks:      corosync(8)'s options that matter today, signals, the ring-id file.
 Counterpart: corosync exec/main.c.
-Keeps:       one process, one loop, no threads; effects are carried out in the order given.
+Keeps:       one process, one loop; effects are carried out in the order given. Threads only wait
+             for disks and name servers: a log's targets, the configuration, addresses.
 Never:       decides what a datagram or a request means (totem, services).
 """

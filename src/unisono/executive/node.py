@@ -41,7 +41,6 @@ from unisono.executive.recording import Recording
 from unisono.executive.ring_store import RingStore, RingStoreError
 from unisono.executive.turn import Turn
 from unisono.observe.counters import Counters
-from unisono.observe.lines import Level
 from unisono.observe.logs import Log
 from unisono.services import Engine
 from unisono.services.access import may_connect
@@ -306,7 +305,3 @@ class Node:
     def work(self) -> int:
         """Reads made so far: the collector's measure of how busy the node is."""
         return self._network.reads
-
-    def log(self, level: Level, subsystem: str, text: str) -> None:
-        """One line of the executive itself."""
-        self._log.write(level, subsystem, text)
