@@ -77,7 +77,24 @@ def test_bb7_bb8_daemon_when_a_signal_kills_it_then_its_last_records_can_be_read
     ran = blackbox(host)
     assert ran.returncode == 0, ran.stderr
     assert "A new membership (1.5) was formed" in ran.stdout
-    assert "ended without a word" in ran.stderr
+    if name == "SIGKILL":
+        assert "ended without a word" in ran.stderr
+    else:
+        assert f"it died of {name}" in ran.stderr
+        assert "most recent call first" in ran.stdout
+
+
+def test_bb8_daemon_when_it_dies_in_the_background_then_the_dump_ends_with_the_fatal_record(host):
+    assert host.run().returncode == 0
+    pid = int((host.instance / "unisonod.pid").read_text())
+    host.started.append(pid)
+    os.kill(pid, signal.SIGSEGV)
+    wait_for_dump(host)
+    ran = blackbox(host)
+    assert ran.returncode == 0, ran.stderr
+    assert "it died of SIGSEGV" in ran.stderr
+    assert "fatal_signal(0):0:   File " in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("crit ")
 
 
 def test_daemon_when_it_ends_cleanly_then_nothing_is_left(host, start):

@@ -72,8 +72,9 @@ class Recording:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Begin to record."""
+        """Begin to record; fatal signals, too."""
         if self._is_on and self._recorder.open():
+            self._recorder.catch_fatal_signals()
             self._start_keeper()
 
     def record(self, marked: Marked) -> None:

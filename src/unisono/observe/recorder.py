@@ -2,10 +2,12 @@
 
 Counterpart: libqb lib/log_blackbox.c.
 Keeps:       the memory is written and never read; where the next cell goes is known to this
-             process alone. Recording never raises and never waits.
+             process alone. Recording never raises and never waits. Of a fatal signal Python's
+             fault handler says more, behind the cells: no code of ours could run then.
 Never:       a payload or a key: only marks, their numbers, and texts that a log may show.
 """
 
+import faulthandler
 import os
 import struct
 import time
@@ -15,7 +17,7 @@ from typing import Final
 
 from unisono.base.errors import UsageError
 from unisono.base.group import Marked
-from unisono.base.limits import FLIGHT_CELLS, FLIGHT_CELLS_MAX
+from unisono.base.limits import FLIGHT_CELLS, FLIGHT_CELLS_MAX, FLIGHT_LAST_WORDS_BYTES
 from unisono.base.marks import Mark
 from unisono.linux.life import boot_id, start_ticks
 from unisono.linux.sealed_memory import SealedMemory
@@ -41,8 +43,8 @@ class Recorder:
     """A ring of cells in sealed memory; closed until `open`, and in every forked child."""
 
     __slots__ = (
-        "__weakref__", "_announce", "_at", "_cells", "_end", "_memory", "_node_id", "_now",
-        "_number", "_pack", "_view", "missed",
+        "__weakref__", "_announce", "_at", "_catches", "_cells", "_end", "_memory", "_node_id",
+        "_now", "_number", "_pack", "_view", "missed",
     )  # fmt: skip
 
     def __init__(
@@ -65,6 +67,7 @@ class Recorder:
         self._view = _NOWHERE
         self._at = HEADER_BYTES
         self._number = 0
+        self._catches = False
         self.missed = 0
         """Records that found the recorder closed, or memory gone."""
 
@@ -73,7 +76,7 @@ class Recorder:
         if self._memory is not None:
             return True
         try:
-            memory = SealedMemory("unisono-flight", self._end)
+            memory = SealedMemory("unisono-flight", self.ring_bytes)
         except OSError as error:
             self._announce(Marked(Mark.RECORDER_FAILED, error.errno or 0, 0, str(error.strerror)))
             return False
@@ -85,8 +88,23 @@ class Recorder:
             self._announce(Marked(Mark.RECORDER_RESUMED, self.missed, 0, ""))
         return True
 
+    def catch_fatal_signals(self) -> None:
+        """Let SIGSEGV and its like write their name and the traceback behind the cells.
+
+        In the whole process, and nowhere else from now on; until `close`, and not in children.
+        """
+        if self._memory is None:
+            return
+        # The size is sealed: a text that is too long for the room is refused, never waited for.
+        os.lseek(self._memory.descriptor, self._end, os.SEEK_SET)
+        faulthandler.enable(self._memory.descriptor, all_threads=False)
+        self._catches = True
+
     def close(self) -> None:
         """Record no more; the keeper has its own hold on the memory."""
+        if self._catches:  # before its descriptor is another's
+            faulthandler.disable()
+            self._catches = False
         memory, self._memory, self._view = self._memory, None, _NOWHERE
         if memory is not None:
             memory.close()
@@ -98,8 +116,8 @@ class Recorder:
 
     @property
     def ring_bytes(self) -> int:
-        """Header and cells."""
-        return self._end
+        """Header, cells, and room for last words."""
+        return self._end + FLIGHT_LAST_WORDS_BYTES
 
     def mark(self, mark: int, a: int = 0, b: int = 0) -> None:
         """Record a mark without text: the fast way."""
