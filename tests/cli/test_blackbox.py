@@ -63,7 +63,7 @@ OUR_LINES = [
     "warning Nov 21 15:23:31.703 main(20):8: 75% ?[31mof ä",
     "crit    Nov 21 15:23:31.703 ended(0):0: The daemon ended without a word",
 ]
-WORDS = b"Fatal Python error: Bus error\n\nCurrent thread (most recent call first):\n  File \x1b\n"
+WORDS = b"Fatal Python error: Bus error\n\nStack (most recent call first):\n  File \x1b\n"
 
 
 def place(directory: Path, data: bytes, year: int = 2026) -> Path:
@@ -132,7 +132,7 @@ def test_bb8_dump_when_a_fatal_signal_ended_the_daemon_then_its_last_words_and_i
     assert shown.out.splitlines() == [
         *OUR_LINES[:2],
         "crit    Nov 21 15:23:31.703 fatal_signal(0):0: Fatal Python error: Bus error",
-        "crit    Nov 21 15:23:31.703 fatal_signal(0):0: Current thread (most recent call first):",
+        "crit    Nov 21 15:23:31.703 fatal_signal(0):0: Stack (most recent call first):",
         "crit    Nov 21 15:23:31.703 fatal_signal(0):0:   File ?",
     ]
     assert "5 entries of pid 4711 on node 3; it died of SIGBUS\n" in shown.err

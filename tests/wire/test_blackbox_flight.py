@@ -210,7 +210,7 @@ def test_kinds_are_never_zero() -> None:
 
 WORDS = b"""Fatal Python error: %s
 
-Current thread 0x00007f0000000000 (most recent call first):
+Stack (most recent call first):
   File "selectors.py", line 468 in select
 """
 
@@ -234,7 +234,7 @@ def test_bb8_last_words_when_a_fatal_signal_left_them_then_lines_and_its_name(
     assert dump.signal == signal
     assert dump.last_words == [
         f"Fatal Python error: {text}",
-        "Current thread 0x00007f0000000000 (most recent call first):",
+        "Stack (most recent call first):",
         '  File "selectors.py", line 468 in select',
     ]
     assert numbers(dump) == list(range(CELLS))
