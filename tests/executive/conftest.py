@@ -45,12 +45,11 @@ class Watched(Node):
     def __init__(self, settings: Settings, instance: Instance, log: Log) -> None:
         self.marks: list[Marked] = []
         self.marked = asyncio.Event()
-        super().__init__(settings, instance, log)
+        super().__init__(settings, instance, log, overhear=self._overhear)
 
-    def mark(self, marked: Marked) -> None:
+    def _overhear(self, marked: Marked) -> None:
         self.marks.append(marked)
         self.marked.set()
-        super().mark(marked)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS_MAX):

@@ -1,7 +1,7 @@
 """A native client that outlives its daemon, for test_crash.py: JSON lines on standard output.
 
 crash_client.py aio|blocking GROUP: waits for events, says `lost` when the daemon is gone.
-crash_client.py load GROUP: also sends PER_SECOND messages of 64 B, and says what was delivered.
+crash_client.py load GROUP PER_SECOND: also sends messages of 64 B; says what was delivered.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import unisono
 from unisono import blocking
 
 BATCH = [bytes(64)] * 25
-PER_SECOND = 100_000
 REPORT_SECONDS = 0.1
 CONNECT_SECONDS_MAX = 20
 
@@ -34,13 +33,13 @@ async def wait(name: str) -> None:
             say("lost")
 
 
-def send(group: blocking.Group) -> None:
+def send(group: blocking.Group, per_second: int) -> None:
     """At an even pace; a thread, because the loop's own timers are too coarse for it."""
     due = time.monotonic()
     with suppress(unisono.ConnectionLost):
         while True:
             group.send_many(BATCH)
-            due = max(due + len(BATCH) / PER_SECOND, time.monotonic())
+            due = max(due + len(BATCH) / per_second, time.monotonic())
             time.sleep(max(0.0, due - time.monotonic()))
 
 
@@ -57,20 +56,20 @@ def receive(group: blocking.Group) -> None:
         say("lost", count=delivered)
 
 
-def run(name: str, *, is_load: bool) -> None:
+def run(name: str, per_second: int = 0) -> None:
     with blocking.connect(timeout=CONNECT_SECONDS_MAX) as node, node.group(name) as group:
         say("ready")
-        sender = threading.Thread(target=send, args=(group,))
-        if is_load:
+        sender = threading.Thread(target=send, args=(group, per_second))
+        if per_second:
             sender.start()
         receive(group)
-        if is_load:
+        if per_second:
             sender.join()
 
 
 if __name__ == "__main__":
-    _, style, group_name = sys.argv
+    _, style, group_name, *pace = sys.argv
     if style == "aio":
         asyncio.run(wait(group_name))
     else:
-        run(group_name, is_load=style == "load")
+        run(group_name, *map(int, pace))

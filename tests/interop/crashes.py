@@ -64,9 +64,16 @@ def kill(lab: Lab, n: int, how: signal.Signals) -> Death:
     return Death(killed_ns, died_ns, file, decode_dump(file.read_bytes()))
 
 
-def start_client(lab: Lab, n: int, style: str, group: str = "crash") -> CpgClient:
+def start_client(lab: Lab, n: int, *arguments: object) -> CpgClient:
     """A crash_client.py on host `n`; the caller closes it."""
-    return CpgClient(n, lab.network.host(n).command(sys.executable, CLIENT, style, group))
+    return CpgClient(n, lab.network.host(n).command(sys.executable, CLIENT, *map(str, arguments)))
+
+
+def without_clients(lab: Lab) -> None:
+    """End the clients that a laboratory forms its ring with."""
+    for client in lab.clients.values():
+        client.close()
+    lab.clients.clear()
 
 
 def await_event(client: CpgClient, kind: str) -> int:

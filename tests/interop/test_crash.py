@@ -17,6 +17,7 @@ from tests.interop.crashes import (
     kill,
     signal_and_watch,
     start_client,
+    without_clients,
 )
 from tests.interop.lab import DAEMONS, Lab
 from tests.interop.rings import assert_load_ordered, history
@@ -26,6 +27,7 @@ from tests.interop.test_blackbox import ours, qb_blackbox
 pytestmark = [pytest.mark.root, pytest.mark.timeout(120)]
 
 VICTIM = 2
+PER_SECOND = 100_000
 PER_SECOND_MIN = 50_000
 REPORTS = 5
 LAST_RECORD_NS = 1_000_000
@@ -52,18 +54,12 @@ def per_second(client: CpgClient) -> float:
 
 def load(lab: Lab) -> CpgClient:
     """A client whose 64 B messages have flowed for a while, not always the same."""
-    client = start_client(lab, VICTIM, "load")
+    client = start_client(lab, VICTIM, "load", "crash", PER_SECOND)
     lab.clients[VICTIM] = client
     reports = random.randint(2 * REPORTS, 4 * REPORTS)
     lab.wait("messages flow", lambda: len(client.all("delivered")) >= reports)
     del lab.clients[VICTIM]
     return client
-
-
-def without_clients(lab: Lab) -> None:
-    for client in lab.clients.values():
-        client.close()
-    lab.clients.clear()
 
 
 def test_bb8_daemon_when_it_crashes_under_load_then_the_dump_reaches_to_its_last_millisecond(
@@ -107,7 +103,8 @@ def test_native_clients_when_their_daemon_is_killed_then_they_learn_at_once(
 ) -> None:
     lab = laboratory("u")
     lab.form()
-    clients = [start_client(lab, 1, style, style) for style in ("aio", "blocking", "load")]
+    clients = [start_client(lab, 1, style, style) for style in ("aio", "blocking")]
+    clients.append(start_client(lab, 1, "load", "load", PER_SECOND))
     try:
         for client in clients:
             await_event(client, "ready")

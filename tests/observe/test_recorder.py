@@ -48,6 +48,45 @@ def test_records_when_read_back_then_what_was_recorded() -> None:
     assert times == sorted(times)
 
 
+def test_shortcut_when_marks_come_then_each_is_counted_and_recorded_or_told() -> None:
+    recorder = Recorder(3, cells=CELLS)
+    counts, told = dict.fromkeys(Mark, 0), {Mark.TOKEN_LOST}
+    heard: list[Marked] = []
+    witness = recorder.shortcut(counts, told, heard.append)
+    assert recorder.open()
+    witness(Marked(Mark.TOKEN_VISITED, 1, 2))
+    witness(Marked(Mark.TOKEN_LOST))
+    witness(Marked(Mark.TOKEN_VISITED, 0, 0, "text"))
+    witness(Marked(Mark.TOKEN_VISITED, 2**40, -7))
+    recorder.mark(Mark.TOKEN_VISITED, 3)
+    told.clear()
+    for number in range(CELLS):
+        witness(Marked(Mark.TOKEN_LOST, number))
+        recorder.mark(Mark.TOKEN_RESTED, number)
+    dump = read(recorder)
+    recorder.close()
+    assert heard == [Marked(Mark.TOKEN_LOST), Marked(Mark.TOKEN_VISITED, 0, 0, "text")]
+    assert counts[Mark.TOKEN_VISITED] == 3
+    assert counts[Mark.TOKEN_LOST] == 1 + CELLS
+    rounds = range(CELLS // 2, CELLS)
+    both = [(mark, n) for n in rounds for mark in (Mark.TOKEN_LOST, Mark.TOKEN_RESTED)]
+    assert [(each.mark, each.a) for each in dump.records] == both
+    assert not dump.damage
+
+
+def test_shortcut_when_the_numbers_are_large_then_recorded_all_the_same() -> None:
+    recorder = Recorder(3, cells=CELLS)
+    witness = recorder.shortcut(dict.fromkeys(Mark, 0), (), lambda _marked: None)
+    witness(Marked(Mark.TOKEN_VISITED))
+    assert recorder.missed == 1
+    assert recorder.open()
+    witness(Marked(Mark.TOKEN_VISITED, 2**40, -7))
+    witness(Marked(Mark.TOKEN_VISITED, 1, 2))
+    found = [(each.a, each.b) for each in read(recorder).records]
+    recorder.close()
+    assert found == [(2**40, -7), (1, 2)]
+
+
 def test_marks_when_played_then_the_log_s_words_and_what_the_log_leaves_out() -> None:
     recorder = Recorder(3, cells=CELLS)
     assert recorder.open()
