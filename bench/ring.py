@@ -121,8 +121,8 @@ def measure(client: Client, row: Row) -> Figures:
     figures: Figures = {
         "same": len({(r["delivered"], r["crc"]) for r in results}) == 1,
         "delivered": delivered,
-        "daemon_us_per_message": round(sum(used[:NODES]) / NODES / delivered * 1e6, 2),
-        "cpu_us_per_message": round(sum(used) / delivered * 1e6, 1),
+        "daemon_us_per_message": round(sum(used[:NODES]) / NODES / delivered * 1e6, 4),
+        "cpu_us_per_message": round(sum(used) / delivered * 1e6, 3),
         "other_cores": round(max(0.0, others), 2),
     }
     if row.gap_us is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from unisono.base.errors import UnisonoError
+from unisono.base.limits import FLIGHT_LAST_WORDS_BYTES
 from unisono.cli.blackbox import describe, newest_dump, request_dump, run
 from unisono.linux.life import boot_id, start_ticks
 from unisono.wire.blackbox.dump_file import DIED, REQUESTED, encode_dump
@@ -45,7 +46,7 @@ def utc() -> Iterator[None]:
     time.tzset()
 
 
-def ours(boot: bytes | None = None, pid: int = 4711, why: int = DIED) -> bytes:
+def ours(boot: bytes | None = None, pid: int = 4711, why: int = DIED, words: bytes = b"") -> bytes:
     ticks = start_ticks(pid)
     header = FlightHeader(CELLS, boot_id() if boot is None else boot, pid, 3, ticks, 0, 0)
     cells = CELL_LAYOUT.pack(0, 1_000_000, 7, 5, 103, KIND_MARK, 1, 0)
@@ -53,13 +54,16 @@ def ours(boot: bytes | None = None, pid: int = 4711, why: int = DIED) -> bytes:
         1, 2_000_000, FlightRecord(1, 0, 0, 0, 0, 4, "main", 20, 8, "75% \x1b[31mof ä")
     )
     ring = encode_header(header) + cells.ljust(CELLS * CELL_BYTES, b"\0")
+    ring += words.ljust(FLIGHT_LAST_WORDS_BYTES, b"\0")
     return encode_dump(ring, why, 2_000_000, WHEN_NS)
 
 
 OUR_LINES = [
     "debug   Nov 21 15:23:31.702 token_duplicate(103):1: Token from 5 seen before, dropped (b=7)",
     "warning Nov 21 15:23:31.703 main(20):8: 75% ?[31mof ä",
+    "crit    Nov 21 15:23:31.703 ended(0):0: The daemon ended without a word",
 ]
+WORDS = b"Fatal Python error: Bus error\n\nStack (most recent call first):\n  File \x1b\n"
 
 
 def place(directory: Path, data: bytes, year: int = 2026) -> Path:
@@ -115,8 +119,25 @@ def test_dump_when_shown_then_its_entries_and_whose_it_is(
     assert run([str(place(tmp_path, ours()))]) == 0
     shown = capsys.readouterr()
     assert shown.out.splitlines() == OUR_LINES
-    assert "2 entries of pid 4711 on node 3; it ended without a word\n" in shown.err
+    assert "3 entries of pid 4711 on node 3; it ended without a word\n" in shown.err
     assert "warning" not in shown.err
+
+
+def test_bb8_dump_when_a_fatal_signal_ended_the_daemon_then_its_last_words_and_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = place(tmp_path, ours(words=WORDS))
+    assert run([str(path)]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        *OUR_LINES[:2],
+        "crit    Nov 21 15:23:31.703 fatal_signal(0):0: Fatal Python error: Bus error",
+        "crit    Nov 21 15:23:31.703 fatal_signal(0):0: Stack (most recent call first):",
+        "crit    Nov 21 15:23:31.703 fatal_signal(0):0:   File ?",
+    ]
+    assert "5 entries of pid 4711 on node 3; it died of SIGBUS\n" in shown.err
+    assert run([str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["signal"] == "SIGBUS"
 
 
 def test_bb13_dump_when_of_another_boot_or_process_then_told(
@@ -128,9 +149,9 @@ def test_bb13_dump_when_of_another_boot_or_process_then_told(
     assert "warning: this dump was made before the host was started last" in shown.err
     data = ours(pid=os.getpid(), why=REQUESTED)
     assert run([str(place(tmp_path, data))]) == 0
-    assert f"pid {os.getpid()} on node 3; asked for while it ran, it runs now" in (
-        capsys.readouterr().err
-    )
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == OUR_LINES[:2]
+    assert f"pid {os.getpid()} on node 3; asked for while it ran, it runs now" in shown.err
 
 
 def test_dump_when_not_named_then_the_newest_of_the_instance(

@@ -49,12 +49,11 @@ class Watched(Node):
     ) -> None:
         self.marks: list[Marked] = []
         self.marked = asyncio.Event()
-        super().__init__(settings, instance, log, load=load)
+        super().__init__(settings, instance, log, load=load, overhear=self._overhear)
 
-    def mark(self, marked: Marked) -> None:
+    def _overhear(self, marked: Marked) -> None:
         self.marks.append(marked)
         self.marked.set()
-        super().mark(marked)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(SECONDS_MAX):

@@ -1,5 +1,6 @@
 """The flight recorder of a real daemon: what is left of it, and for whom."""
 
+import asyncio
 import contextlib
 import os
 import select
@@ -15,7 +16,11 @@ import pytest
 import unisono.blocking
 from tests.executive.conftest import Host
 from tests.executive.somebody import NOBODY, as_nobody
+from unisono.base.group import Marked
+from unisono.base.marks import Mark
 from unisono.cli.blackbox import run
+from unisono.config.settings import LoggingSettings
+from unisono.executive.recording import Recording
 
 SECONDS_MAX = 20
 UMBRELLA = [sys.executable, "-m", "unisono.cli.main", "blackbox"]
@@ -26,6 +31,8 @@ DEATHS = ["SIGKILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"]
 def start():
     """Starts the daemon of a host in the foreground, ready; gives its process."""
     with contextlib.ExitStack() as ends:
+        keepers = []
+        ends.callback(await_ends, keepers)  # last: a keeper still writes when its daemon is gone
 
         def begin(host):
             command = host.command("-f")
@@ -34,10 +41,17 @@ def start():
             ends.callback(process.kill)
             for line in process.stderr:
                 if "ready to provide service" in line:
+                    keepers.extend(map(os.pidfd_open, _children(process.pid)))
                     return process
             pytest.fail("the daemon ended early")
 
         yield begin
+
+
+def await_ends(watches):
+    for watch in watches:
+        assert select.select([watch], [], [], SECONDS_MAX)[0]
+        os.close(watch)
 
 
 @pytest.fixture
@@ -77,7 +91,24 @@ def test_bb7_bb8_daemon_when_a_signal_kills_it_then_its_last_records_can_be_read
     ran = blackbox(host)
     assert ran.returncode == 0, ran.stderr
     assert "A new membership (1.5) was formed" in ran.stdout
-    assert "ended without a word" in ran.stderr
+    if name == "SIGKILL":
+        assert "ended without a word" in ran.stderr
+    else:
+        assert f"it died of {name}" in ran.stderr
+        assert "most recent call first" in ran.stdout
+
+
+def test_bb8_daemon_when_it_dies_in_the_background_then_the_dump_ends_with_the_fatal_record(host):
+    assert host.run().returncode == 0
+    pid = int((host.instance / "unisonod.pid").read_text())
+    host.started.append(pid)
+    os.kill(pid, signal.SIGSEGV)
+    wait_for_dump(host)
+    ran = blackbox(host)
+    assert ran.returncode == 0, ran.stderr
+    assert "it died of SIGSEGV" in ran.stderr
+    assert "fatal_signal(0):0:   File " in ran.stdout
+    assert ran.stdout.splitlines()[-1].startswith("crit ")
 
 
 def test_daemon_when_it_ends_cleanly_then_nothing_is_left(host, start):
@@ -146,6 +177,26 @@ def test_bb20_messages_when_they_were_sent_then_no_byte_of_them_is_in_the_dump(h
     data = (host.instance / dumps(host)[0]).read_bytes()
     assert secret not in data
     assert b"membership" in data
+
+
+async def test_recorder_when_it_is_off_then_marks_are_counted_and_told_all_the_same(tmp_path):
+    recording = Recording(
+        LoggingSettings(blackbox=False),
+        1,
+        tmp_path,
+        mark=lambda _marked: None,
+        reply=lambda _client, _message: None,
+        loop=asyncio.get_running_loop(),
+    )
+    counts, heard = dict.fromkeys(Mark, 0), []
+    take = recording.shortcut(counts, {Mark.TOKEN_LOST}, heard.append)
+    marks = [Marked(Mark.TOKEN_VISITED), Marked(Mark.TOKEN_LOST), Marked(Mark.STARTED, text="t")]
+    for marked in marks:
+        take(marked)
+    assert heard == marks[1:]
+    assert [counts[marked.mark] for marked in marks] == [1, 1, 1]
+    recording.record(marks[0])
+    assert recording.status()["missed"] == 0
 
 
 def test_keeper_when_it_is_killed_then_the_log_says_so_and_the_daemon_goes_on(host, start):

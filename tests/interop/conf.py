@@ -23,9 +23,10 @@ def corosync_conf(
     family: int,
     totem: Section | None = None,
     system: Section | None = None,
+    logging: Section | None = None,
 ) -> str:
-    """One link, no encryption, votequorum; `totem` and `system` add to or replace the defaults;
-    the value None leaves a key out.
+    """One link, no encryption, votequorum; `totem`, `system` and `logging` add to or replace the
+    defaults; the value None leaves a key out.
 
     Over udp there is no interface section: the multicast address comes from the cluster name,
     and both kinds of daemon must derive the same one.
@@ -39,11 +40,11 @@ def corosync_conf(
         "crypto_hash": "none",
         **(totem or {}),
     }
-    logging = {"to_stderr": "yes", "to_syslog": "no", "to_logfile": "no", "timestamp": "hires"}
+    log = {"to_stderr": "yes", "to_syslog": "no", "to_logfile": "no", "timestamp": "hires"}
     return (
         _block("totem", ring)
         + f"nodelist {{\n{''.join(_node(n, family) for n in nodes)}}}\n"
-        + _block("logging", logging)
+        + _block("logging", {**log, **(logging or {})})
         + _block("quorum", {"provider": "corosync_votequorum"})
         + _block("system", system or {})
     )

@@ -48,6 +48,7 @@ class Lab:
         *,
         totem: Section | None = None,
         system: Section | None = None,
+        logging: Section | None = None,
         group: str = "choir",
         strangers: int = 0,
         mtu: int = 1500,
@@ -65,6 +66,7 @@ class Lab:
             family,
             {**QUICK, **(totem or {})},
             {"sched_rr": "no", **(system or {})},
+            logging,
         )
         self.network = Network(len(kinds) + strangers, mtu)
         self._capture = self.network.capture(Path(CAPTURE)) if CAPTURE else None

@@ -62,7 +62,8 @@ def test_bb15_our_dump_when_a_daemon_was_killed_then_both_show_the_same(
     await_end(dying.keeper)
     (dump,) = state.iterdir()
     shown = ours([dump], capsys)
-    assert shown[-1].split("b=")[1].split()[0] in {str(dying.recorded), str(dying.recorded + 1)}
+    assert shown[-1].endswith("ended(0):0: The daemon ended without a word")
+    assert shown[-2].split("b=")[1].split()[0] in {str(dying.recorded), str(dying.recorded + 1)}
     assert ours([dump, "--libqb", exported], capsys) == []
     assert shown == qb_blackbox(exported)
     assert os.stat(exported).st_size > len(shown) * 40

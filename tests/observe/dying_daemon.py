@@ -28,6 +28,7 @@ def main() -> None:
         sys.exit("no recorder or no keeper")
     with open(sys.argv[2], "r+b") as file:
         counter = mmap.mmap(file.fileno(), 8)
+    recorder.catch_fatal_signals()
     print(keeper.pid, flush=True)
     number = 0
     due = time.monotonic()

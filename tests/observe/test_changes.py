@@ -160,6 +160,18 @@ def test_configure_when_levels_change_then_marks_and_sentences_follow_at_once(ma
     assert [line.split()[-1] for line in log.lines()] == ["told", "error"]
 
 
+def test_configure_when_levels_change_then_who_asks_which_marks_are_told_need_not_ask_anew(make):
+    log = make()
+    told = log.told
+    assert Mark.STATE_ENTERED not in told and Mark.TOKEN_LOST in told
+    log.configure(to_file(log.path, debug="on"))
+    assert Mark.STATE_ENTERED in told
+    log.configure(to_file(log.path, logfile_priority="error"))
+    assert Mark.TOKEN_LOST not in told
+    log.close()
+    assert not told
+
+
 def test_configure_when_the_form_changes_then_lines_before_it_keep_theirs(make):
     log = make(timestamp="off")
     write(log, "one")

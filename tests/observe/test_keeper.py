@@ -19,11 +19,13 @@ from unisono.base.group import Marked
 from unisono.base.marks import Mark
 from unisono.observe import keeper_process
 from unisono.observe.keeper import DumpFailed, DumpMade, Keeper
+from unisono.observe.playback import play
 from unisono.observe.recorder import Recorder
-from unisono.wire.blackbox.dump import decode_dump
+from unisono.wire.blackbox.dump import Dump, decode_dump
 from unisono.wire.blackbox.dump_file import CELL_BYTES, DIED, REQUESTED, RING_HEADER_BYTES
 
-FATAL = ["SIGKILL", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"]
+CAUGHT = ["SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"]
+FATAL = ["SIGKILL", *CAUGHT]
 RECORDS_BEFORE = 5_000
 SECONDS_MAX = 30
 CELLS = 2_000
@@ -102,8 +104,16 @@ class Dying:
             time.sleep(0.01)
         self.process.send_signal(number)
         assert self.process.wait(SECONDS_MAX) == -number
+        self.close()
+
+    def close(self) -> None:
         assert self.process.stdout is not None
         self.process.stdout.close()
+
+
+def only_dump(directory: Path) -> Dump:
+    (path,) = directory.glob("flight-*")
+    return decode_dump(path.read_bytes())
 
 
 def dying_daemon_path() -> str:
@@ -128,6 +138,57 @@ def test_bb7_bb8_daemon_when_killed_then_the_dump_ends_with_the_last_record(
     assert len(numbers) >= RECORDS_BEFORE
     assert not dump.damage
     assert (dump.why, dump.header.pid, dump.header.node_id) == (DIED, dying.process.pid, 3)
+    assert dump.records[-1].monotonic_ns <= dump.monotonic_ns <= time.monotonic_ns()
+
+
+@pytest.mark.parametrize("name", CAUGHT)
+def test_bb8_daemon_when_a_fatal_signal_kills_it_then_the_dump_ends_with_the_fatal_record(
+    name: str, tmp_path: Path
+) -> None:
+    dying = Dying(tmp_path, tmp_path / "counter")
+    dying.kill(signal.Signals[name])
+    await_end(dying.keeper)
+    dump = only_dump(tmp_path)
+    assert dump.signal == name
+    *_, thread, innermost = dump.last_words[:3]
+    assert "most recent call first" in thread
+    assert "dying_daemon.py" in innermost or "recorder.py" in innermost
+    last = play(dump)[-len(dump.last_words) :]
+    assert {(entry.priority, entry.function) for entry in last} == {(2, "fatal_signal")}
+    assert [entry.text for entry in last] == dump.last_words
+    assert last[0].when_ns >= dump.when_ns(dump.records[-1])
+
+
+def test_bb8_daemon_when_it_is_killed_outright_then_the_dump_says_that_it_said_nothing(
+    tmp_path: Path,
+) -> None:
+    dying = Dying(tmp_path, tmp_path / "counter")
+    dying.kill(signal.SIGKILL)
+    await_end(dying.keeper)
+    dump = only_dump(tmp_path)
+    assert (dump.signal, dump.last_words) == ("", [])
+    last = play(dump)[-1]
+    assert (last.priority, last.text) == (2, "The daemon ended without a word")
+    assert last.when_ns == dump.realtime_ns
+
+
+def test_bb8_daemon_when_a_second_fatal_signal_meets_the_first_then_one_whole_dump(
+    tmp_path: Path,
+) -> None:
+    """Both wait while it is stopped, so the kernel starts both handlers before either has run."""
+    dying = Dying(tmp_path, tmp_path / "counter")
+    dying.process.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, dying.process.pid, os.WSTOPPED)
+    dying.process.send_signal(signal.SIGSEGV)
+    dying.process.send_signal(signal.SIGABRT)
+    dying.process.send_signal(signal.SIGCONT)
+    killer = signal.Signals(-dying.process.wait(SECONDS_MAX))
+    dying.close()
+    await_end(dying.keeper)
+    dump = only_dump(tmp_path)
+    assert dump.signal == killer.name
+    assert not dump.damage
+    assert dump.records
 
 
 def test_keeper_when_the_daemon_ends_well_then_no_dump_and_no_zombie(

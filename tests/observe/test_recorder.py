@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -45,6 +46,45 @@ def test_records_when_read_back_then_what_was_recorded() -> None:
     assert (dump.header.pid, dump.header.node_id) == (os.getpid(), 3)
     times = [each.monotonic_ns for each in dump.records]
     assert times == sorted(times)
+
+
+def test_shortcut_when_marks_come_then_each_is_counted_and_recorded_or_told() -> None:
+    recorder = Recorder(3, cells=CELLS)
+    counts, told = dict.fromkeys(Mark, 0), {Mark.TOKEN_LOST}
+    heard: list[Marked] = []
+    witness = recorder.shortcut(counts, told, heard.append)
+    assert recorder.open()
+    witness(Marked(Mark.TOKEN_VISITED, 1, 2))
+    witness(Marked(Mark.TOKEN_LOST))
+    witness(Marked(Mark.TOKEN_VISITED, 0, 0, "text"))
+    witness(Marked(Mark.TOKEN_VISITED, 2**40, -7))
+    recorder.mark(Mark.TOKEN_VISITED, 3)
+    told.clear()
+    for number in range(CELLS):
+        witness(Marked(Mark.TOKEN_LOST, number))
+        recorder.mark(Mark.TOKEN_RESTED, number)
+    dump = read(recorder)
+    recorder.close()
+    assert heard == [Marked(Mark.TOKEN_LOST), Marked(Mark.TOKEN_VISITED, 0, 0, "text")]
+    assert counts[Mark.TOKEN_VISITED] == 3
+    assert counts[Mark.TOKEN_LOST] == 1 + CELLS
+    rounds = range(CELLS // 2, CELLS)
+    both = [(mark, n) for n in rounds for mark in (Mark.TOKEN_LOST, Mark.TOKEN_RESTED)]
+    assert [(each.mark, each.a) for each in dump.records] == both
+    assert not dump.damage
+
+
+def test_shortcut_when_the_numbers_are_large_then_recorded_all_the_same() -> None:
+    recorder = Recorder(3, cells=CELLS)
+    witness = recorder.shortcut(dict.fromkeys(Mark, 0), (), lambda _marked: None)
+    witness(Marked(Mark.TOKEN_VISITED))
+    assert recorder.missed == 1
+    assert recorder.open()
+    witness(Marked(Mark.TOKEN_VISITED, 2**40, -7))
+    witness(Marked(Mark.TOKEN_VISITED, 1, 2))
+    found = [(each.a, each.b) for each in read(recorder).records]
+    recorder.close()
+    assert found == [(2**40, -7), (1, 2)]
 
 
 def test_marks_when_played_then_the_log_s_words_and_what_the_log_leaves_out() -> None:
@@ -109,6 +149,79 @@ def test_bb9_child_when_forked_then_it_writes_nothing_into_its_parent_s_memory()
     recorder.mark(201, 2)
     assert [each.a for each in read(recorder).records] == [1, 2]
     recorder.close()
+
+
+CATCHING = """
+import faulthandler, os, resource, signal
+from unisono.base.limits import FLIGHT_LAST_WORDS_BYTES
+from unisono.observe.recorder import Recorder
+
+def last_words():
+    at = recorder.ring_bytes - FLIGHT_LAST_WORDS_BYTES
+    return os.pread(recorder.descriptor, FLIGHT_LAST_WORDS_BYTES, at).rstrip(bytes(1))
+
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+recorder = Recorder(3, cells=64)
+recorder.catch_fatal_signals()
+assert not faulthandler.is_enabled()
+assert recorder.open()
+recorder.catch_fatal_signals()
+assert faulthandler.is_enabled()
+"""
+
+
+def run_catching(source: str) -> subprocess.CompletedProcess[str]:
+    """In a process of its own: Python has one fault handler, and pytest uses it here."""
+    environment = {**os.environ, "PYTHONPATH": str(Path(module.__file__).parents[2])}
+    environment.pop("PYTHONFAULTHANDLER", None)
+    command = [sys.executable, "-c", CATCHING + source]
+    return subprocess.run(
+        command, check=False, env=environment, stdout=subprocess.PIPE, text=True, timeout=30
+    )
+
+
+def test_bb8_fault_handler_when_the_recorder_is_closed_then_off() -> None:
+    ran = run_catching("""
+recorder.close()
+assert not faulthandler.is_enabled()
+assert recorder.open()
+assert not faulthandler.is_enabled()
+recorder.close()
+""")
+    assert ran.returncode == 0
+
+
+def test_bb9_child_when_a_fatal_signal_kills_it_then_nothing_in_its_parent_s_last_words() -> None:
+    ran = run_catching("""
+child = os.fork()
+if child == 0:
+    os.kill(os.getpid(), signal.SIGSEGV)
+    os._exit(0)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGSEGV
+assert faulthandler.is_enabled()
+assert last_words() == b""
+recorder.close()
+""")
+    assert ran.returncode == 0
+
+
+def test_bb8_last_words_when_they_find_no_room_then_cut_and_the_process_still_dies() -> None:
+    """A text that is too long is refused by the seal; it neither waits nor overwrites a record."""
+    ran = run_catching("""
+os.lseek(recorder.descriptor, -8, os.SEEK_END)
+copy, ring_bytes = os.dup(recorder.descriptor), recorder.ring_bytes - FLIGHT_LAST_WORDS_BYTES
+before = os.pread(copy, ring_bytes, 0)
+alive, living = os.pipe()
+if os.fork() == 0:
+    os.close(living)
+    os.read(alive, 1)
+    is_same = os.pread(copy, ring_bytes, 0) == before
+    size = os.fstat(copy).st_size - ring_bytes
+    os.write(1, b"same" if is_same and size == FLIGHT_LAST_WORDS_BYTES else b"changed")
+    os._exit(0)
+os.kill(os.getpid(), signal.SIGSEGV)
+""")
+    assert (ran.returncode, ran.stdout) == (-signal.SIGSEGV, "same")
 
 
 def test_bb19_recorder_when_memory_is_refused_then_announced_and_resumed_later(

@@ -436,6 +436,8 @@ def test_rest_when_native_then_the_last_sender_sends_at_once_and_others_can_ask(
     ring.send(2, b"second")
     assert (2, b"second") in ring.deliveries[2]
     assert ring.machines[2].counters["token_visits"] == visits
+    used = [(made.a, made.b) for made in ring.marks[2] if made.mark is Mark.TOKEN_USED]
+    assert used == [(2, 1)]
     ring.run(ring.all_have(2))
     ring.idle(20)
     start = ring.now

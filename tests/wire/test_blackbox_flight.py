@@ -1,11 +1,17 @@
 """Our ring and our dumps: requirements BB13 (whose it is) and BB14 (damage)."""
 
 import random
+from zlib import crc32
 
 import pytest
 
 from unisono.base.errors import WireError
-from unisono.base.limits import FLIGHT_NAME_BYTES_MAX, FLIGHT_TEXT_BYTES_MAX
+from unisono.base.limits import (
+    FLIGHT_LAST_LINES_MAX,
+    FLIGHT_LAST_WORDS_BYTES,
+    FLIGHT_NAME_BYTES_MAX,
+    FLIGHT_TEXT_BYTES_MAX,
+)
 from unisono.wire.blackbox.dump import Dump, decode_dump
 from unisono.wire.blackbox.dump_file import (
     ABOUT_BYTES,
@@ -30,6 +36,7 @@ from unisono.wire.blackbox.flight import (
 
 CELLS = 160
 MUTATIONS = 100_000
+BLOCKS = -(-(CELLS * CELL_BYTES + FLIGHT_LAST_WORDS_BYTES) // BLOCK_BYTES)
 HEADER = FlightHeader(CELLS, bytes(range(16)), 4711, 3, 123_456, 1_000, 10**18)
 
 
@@ -37,12 +44,13 @@ def mark_cell(number: int, a: int = 1, b: int = 2) -> bytes:
     return CELL_LAYOUT.pack(number, 1_000 + number, b, a, 201, KIND_MARK, 1, number)
 
 
-def ring(cells: bytes) -> bytes:
-    return encode_header(HEADER) + cells.ljust(CELLS * CELL_BYTES, b"\0")
+def ring(cells: bytes, words: bytes = b"") -> bytes:
+    whole = cells.ljust(CELLS * CELL_BYTES, b"\0") + words.ljust(FLIGHT_LAST_WORDS_BYTES, b"\0")
+    return encode_header(HEADER) + whole
 
 
-def read(cells: bytes) -> Dump:
-    return decode_dump(encode_dump(ring(cells), DIED, 5_000, 10**18 + 4_000))
+def read(cells: bytes, words: bytes = b"") -> Dump:
+    return decode_dump(encode_dump(ring(cells, words), DIED, 5_000, 10**18 + 4_000))
 
 
 def numbers(dump: Dump) -> list[int]:
@@ -147,7 +155,7 @@ def test_bb14_block_when_its_file_was_damaged_then_the_other_blocks_are_shown() 
     data[ABOUT_BYTES + RING_HEADER_BYTES + 17] ^= 1  # a number of a mark, in the first block
     dump = decode_dump(bytes(data))
     assert numbers(dump) == list(range(BLOCK_BYTES // CELL_BYTES, CELLS))
-    assert dump.damage.words() == ["block 0 of 2 is damaged"]
+    assert dump.damage.words() == [f"block 0 of {BLOCKS} is damaged"]
 
 
 def test_bb14_dump_when_cut_anywhere_then_refused_or_told() -> None:
@@ -198,3 +206,69 @@ def test_bb14_cells_when_nonsense_has_right_checksums_then_no_exception() -> Non
 
 def test_kinds_are_never_zero() -> None:
     assert 0 not in {KIND_MARK, KIND_TEXT, KIND_SKIP}
+
+
+WORDS = b"""Fatal Python error: %s
+
+Stack (most recent call first):
+  File "selectors.py", line 468 in select
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "signal"),
+    [
+        ("Segmentation fault", "SIGSEGV"),
+        ("Bus error", "SIGBUS"),
+        ("Aborted", "SIGABRT"),
+        ("Illegal instruction", "SIGILL"),
+        ("Floating point exception", "SIGFPE"),
+        ("Floating-point exception", "SIGFPE"),
+        ("Something new", ""),
+    ],
+)
+def test_bb8_last_words_when_a_fatal_signal_left_them_then_lines_and_its_name(
+    text: str, signal: str
+) -> None:
+    dump = read(b"".join(map(mark_cell, range(CELLS))), WORDS % text.encode())
+    assert dump.signal == signal
+    assert dump.last_words == [
+        f"Fatal Python error: {text}",
+        "Stack (most recent call first):",
+        '  File "selectors.py", line 468 in select',
+    ]
+    assert numbers(dump) == list(range(CELLS))
+    assert not dump.damage
+
+
+def test_last_words_when_there_are_none_then_no_signal() -> None:
+    dump = read(mark_cell(0))
+    assert (dump.last_words, dump.signal) == ([], "")
+
+
+def test_last_words_when_they_look_like_cells_then_they_are_only_words() -> None:
+    forged = CELL_LAYOUT.pack(CELLS, 0, 2, 1, 100, KIND_MARK, 1, CELLS)
+    dump = read(b"".join(map(mark_cell, range(CELLS))), forged)
+    assert numbers(dump) == list(range(CELLS))
+
+
+def test_last_words_when_they_are_forged_then_as_many_lines_as_are_believed_in() -> None:
+    dump = read(mark_cell(0), b"\xff\x1b\n" * (FLIGHT_LAST_WORDS_BYTES // 3))
+    assert dump.last_words == ["\ufffd\x1b"] * FLIGHT_LAST_LINES_MAX
+
+
+def test_bb14_last_words_when_their_block_was_damaged_then_none_and_told() -> None:
+    data = bytearray(encode_dump(ring(mark_cell(0), b"." * FLIGHT_LAST_WORDS_BYTES), DIED, 0, 0))
+    data[ABOUT_BYTES + RING_HEADER_BYTES + (BLOCKS - 1) * BLOCK_BYTES] ^= 1
+    dump = decode_dump(bytes(data))
+    assert numbers(dump) == [0]
+    assert dump.damage.words() == [f"block {BLOCKS - 1} of {BLOCKS} is damaged"]
+    assert sum(map(len, dump.last_words)) < FLIGHT_LAST_WORDS_BYTES
+
+
+def test_header_when_its_room_for_last_words_is_foreign_then_wire_error() -> None:
+    body = bytearray(encode_header(HEADER))
+    body[20:24] = b"\0" * 4
+    body[72:76] = crc32(body[:72]).to_bytes(4, "little")
+    with pytest.raises(WireError, match="last words of 0 bytes"):
+        decode_header(bytes(body))

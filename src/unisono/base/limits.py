@@ -201,6 +201,10 @@ FLIGHT_REQUEST_SECONDS_MIN: Final = 1
 """Requests for a dump that come faster are refused."""
 FLIGHT_DAMAGES_MAX: Final = 100
 """Faults told about one damaged dump; the rest is counted."""
+FLIGHT_LAST_WORDS_BYTES: Final = 32 * KIB
+"""Room behind the recorder's ring for what Python says of a fatal signal: 100 frames at most."""
+FLIGHT_LAST_LINES_MAX: Final = 256
+"""Lines of these last words that a reader believes in; the rest is left out."""
 LIBQB_DUMP_BYTES_MAX: Final = 256 * MIB
 """Largest dump of libqb that is read."""
 LIBQB_MESSAGE_BYTES_MAX: Final = 512

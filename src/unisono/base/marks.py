@@ -131,3 +131,4 @@ class Mark(IntEnum):
     # the ring while nothing is wrong: for the flight recorder, too many for the log
     TOKEN_VISITED = 900
     FLOW_LIMITED = 901
+    TOKEN_USED = 902

@@ -148,6 +148,7 @@ def _about(dump: Dump) -> dict[str, Any]:
         "this_boot": same_boot,
         "running": same_boot and start_ticks(header.pid) == header.start_ticks != 0,
         "why": "died" if dump.why == DIED else "requested",
+        "signal": dump.signal,
     }
 
 
@@ -178,7 +179,9 @@ def _headline(path: Path, reading: Reading) -> str:
     if not reading.about:
         return f"{path}: {len(reading.entries)} entries of libqb"
     about = reading.about
-    end = {"died": "it ended without a word", "requested": "asked for while it ran"}[about["why"]]
+    end = "asked for while it ran"
+    if about["why"] == "died":
+        end = f"it died of {about['signal']}" if about["signal"] else "it ended without a word"
     now = ", it runs now" if about["running"] else ""
     count = len(reading.entries)
     return f"{path}: {count} entries of pid {about['pid']} on node {about['node_id']}; {end}{now}"

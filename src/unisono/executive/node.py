@@ -53,6 +53,16 @@ STATUS_RING_STORE = 21
 """Exit status when the ring sequence cannot be stored, as Corosync's."""
 
 
+def _overheard(
+    overhear: Callable[[Marked], None], take: Callable[[Marked], None]
+) -> Callable[[Marked], None]:
+    def mark(marked: Marked) -> None:
+        overhear(marked)
+        take(marked)
+
+    return mark
+
+
 class _Engine(Engine):
     """The services, with what only the executive knows added to their status."""
 
@@ -74,7 +84,8 @@ class Node:
 
     __slots__ = (
         "_doors", "_engine", "_leaving", "_log", "_loop", "_network", "_reading", "_settings",
-        "_status", "_store", "_totem", "_turn", "counters", "formed", "recording", "stopped",
+        "_status", "_store", "_totem", "_turn", "counters", "formed", "mark", "recording",
+        "stopped",
     )  # fmt: skip
 
     def __init__(
@@ -86,10 +97,12 @@ class Node:
         config_file: Path = Path(),
         load: Load = nothing_to_read,
         clock: Callable[[], int] = time.monotonic_ns,
+        overhear: Callable[[Marked], None] | None = None,
     ) -> None:
         """Load and raise the stored ring sequence; RingStoreError when it cannot be kept.
 
         `config_file` is where `settings` came from: it may hold a key; `load` reads it again.
+        `overhear` is told of every mark before it is made.
         """
         self._settings = settings
         self._log = log
@@ -97,16 +110,19 @@ class Node:
         self._leaving = False
         self._status = 0
         self.counters = Counters()
-        self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self.mark)
+        self._doors = Doors(instance, self, ipc_type=settings.ipc_type, marks=self._mark)
         self.recording = Recording(
             settings.logging,
             settings.node_id,
             Path(instance.state_dir(settings)),
-            mark=self.mark,
+            mark=self._mark,
             reply=self._doors.reply,
             loop=self._loop,
         )
         """Records from its `open` on."""
+        take = self.recording.shortcut(self.counters.counts, log.told, self._tell)
+        self.mark = take if overhear is None else _overheard(overhear, take)
+        """Count, record and log what is noteworthy."""
         log.witness = self.recording.witness
         self.stopped: asyncio.Future[int] = self._loop.create_future()
         """The exit status, once the node has ended."""
@@ -266,11 +282,12 @@ class Node:
 
     # -- facts -------------------------------------------------------------------------------------
 
-    def mark(self, marked: Marked) -> None:
-        """Count and log what is noteworthy."""
+    def _mark(self, marked: Marked) -> None:
+        self.mark(marked)  # which is not yet there when the first parts are made
+
+    def _tell(self, marked: Marked) -> None:
         if marked.mark is Mark.MEMBERS_AGREED and not self.formed.done():
             self.formed.set_result(marked.text)
-        self.counters.count(marked)
         self.recording.record(marked)
         self._log.mark(marked)
 

@@ -8,7 +8,7 @@ Keeps:       nothing is made before `open`, which is after daemonising and under
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -46,7 +46,7 @@ class Recording:
     """The recorder of one daemon; off until `open`, and for good where the settings say so."""
 
     __slots__ = (
-        "_asked", "_fast", "_is_on", "_keeper", "_loop", "_mark", "_recorder", "_reply", "_timer",
+        "_asked", "_is_on", "_keeper", "_loop", "_mark", "_recorder", "_reply", "_timer",
     )  # fmt: skip
 
     def __init__(
@@ -63,7 +63,6 @@ class Recording:
         cells = min(max(settings.blackbox_bytes // CELL_BYTES, TEXT_CELLS_MAX), FLIGHT_CELLS_MAX)
         self._is_on = settings.blackbox
         self._recorder = Recorder(node_id, cells=cells, announce=mark)
-        self._fast = self._recorder.mark
         self._keeper = Keeper(directory, announce=mark)
         self._mark = mark
         self._reply = reply
@@ -72,16 +71,29 @@ class Recording:
         self._timer: asyncio.TimerHandle | None = None
 
     def open(self) -> None:
-        """Begin to record."""
+        """Begin to record; fatal signals, too."""
         if self._is_on and self._recorder.open():
+            self._recorder.catch_fatal_signals()
             self._start_keeper()
 
+    def shortcut(
+        self, counts: dict[Mark, int], told: Container[Mark], tell: Callable[[Marked], None]
+    ) -> Callable[[Marked], None]:
+        """What takes every mark: counts it, records it, or tells it if it has text or is `told`."""
+        if self._is_on:
+            return self._recorder.shortcut(counts, told, tell)
+
+        def count(marked: Marked) -> None:
+            counts[marked.mark] += 1
+            if marked.text or marked.mark in told:
+                tell(marked)
+
+        return count
+
     def record(self, marked: Marked) -> None:
-        """A mark; those of every visit of the token have no text, and a shorter way."""
-        if marked.text:
+        """Any mark."""
+        if self._is_on:
             self._recorder.record(marked.mark, marked.a, marked.b, marked.text)
-        else:
-            self._fast(marked.mark, marked.a, marked.b)
 
     def witness(self, level: Level, subsystem: str, text: str) -> None:
         """A sentence of the log."""

@@ -12,20 +12,20 @@ from unisono.base.marks import Mark
 class Counters:
     """Counts marks; `snapshot` is what `unisono status` shows."""
 
-    __slots__ = ("_counts", "_started")
+    __slots__ = ("_started", "counts")
 
     def __init__(self) -> None:
-        self._counts: dict[Mark, int] = {}
+        self.counts = dict.fromkeys(Mark, 0)
+        """By mark, for who counts so often that a call for it is too much."""
         self._started = time.monotonic()
 
     def count(self, marked: Marked) -> None:
         """Count one mark."""
-        counts = self._counts
-        counts[marked.mark] = counts.get(marked.mark, 0) + 1
+        self.counts[marked.mark] += 1
 
     def of(self, mark: Mark) -> int:
         """How often `mark` was made."""
-        return self._counts.get(mark, 0)
+        return self.counts[mark]
 
     @property
     def uptime_seconds(self) -> float:
@@ -34,4 +34,4 @@ class Counters:
 
     def snapshot(self) -> dict[str, int]:
         """Every mark made at least once, by its name in small letters, in numerical order."""
-        return {mark.name.lower(): self._counts[mark] for mark in sorted(self._counts)}
+        return {mark.name.lower(): count for mark, count in sorted(self.counts.items()) if count}

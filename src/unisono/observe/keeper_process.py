@@ -43,8 +43,9 @@ def main() -> None:
     ring_bytes = os.fstat(RING).st_size
     os.set_blocking(SOCKET, False)
     if _serve(ring_bytes):
+        death = _clocks()  # first: this is as near to the moment as one can come from outside
         with suppress(OSError):  # nobody is left to be told
-            _dump(DIED, ring_bytes)
+            _write(DIED, _read(ring_bytes), death)
 
 
 def _step_back() -> None:
@@ -93,16 +94,20 @@ def _order() -> bytes | None:
 
 def _answer(ring_bytes: int) -> None:
     try:
-        text = ANSWER_MADE + _dump(REQUESTED, ring_bytes)
+        ring = _read_steady(ring_bytes)
+        text = ANSWER_MADE + _write(REQUESTED, ring, _clocks())
     except OSError as error:
         text = ANSWER_FAILED + str(error.strerror)
     with suppress(OSError):
         os.write(SOCKET, text.encode()[:MESSAGE_BYTES_MAX])
 
 
-def _dump(why: int, ring_bytes: int) -> str:
-    ring = _read(ring_bytes) if why == DIED else _read_steady(ring_bytes)
-    name = write_dump(DIRECTORY, encode_dump(ring, why, time.monotonic_ns(), time.time_ns()))
+def _clocks() -> tuple[int, int]:
+    return time.monotonic_ns(), time.time_ns()
+
+
+def _write(why: int, ring: bytes, clocks: tuple[int, int]) -> str:
+    name = write_dump(DIRECTORY, encode_dump(ring, why, *clocks))
     prune_dumps(DIRECTORY, name)
     return name
 

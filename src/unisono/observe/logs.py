@@ -38,6 +38,8 @@ class Log:
         """OSError when a log file cannot be opened; an absent syslog is no error."""
         self._throttle = Throttle(clock)
         self._routes: dict[str, Route] = {}
+        self.told: dict[Mark, tuple[Line, Route]] = {}
+        """The marks that any target wants, always in this dict: others need not come to `mark`."""
         self._outlets = Outlets(settings, node_id, syslog_socket, self._tell_trouble)
         self._take(settings)
         self.witness: Callable[[Level, str, str], None] = lambda _level, _subsystem, _text: None
@@ -61,7 +63,7 @@ class Log:
 
     def mark(self, marked: Marked) -> None:
         """The line of a mark, if it has one and has not come too often lately."""
-        found = self._told.get(marked.mark)
+        found = self.told.get(marked.mark)
         if found is None:
             return
         told_before = self._throttle.admit(marked.mark)
@@ -101,7 +103,7 @@ class Log:
             self.write(line.level, line.subsystem, text)
         self._routes.clear()
         self._shared = NOWHERE
-        self._told.clear()
+        self.told.clear()
         self._outlets.close(LOG_FLUSH_SECONDS_MAX)
 
     def _take(self, settings: LoggingSettings) -> None:
@@ -109,11 +111,11 @@ class Log:
         self._is_placed = settings.fileline or settings.function_name
         self._shared = routes.pop("")
         self._routes = routes
-        self._told: dict[Mark, tuple[Line, Route]] = {}
+        self.told.clear()
         for mark, line in LINES.items():
             route = routes.get(line.subsystem, self._shared)
             if line.level >= route.least:
-                self._told[mark] = (line, route)
+                self.told[mark] = (line, route)
 
     @staticmethod
     def _hand_over(route: Route, record: Record, but: Writer | None = None) -> None:

@@ -1,6 +1,7 @@
 """Playback: records of the flight recorder as entries that people read.
 
 Keeps:       a mark says here what it says in the log; one without a line there shows its numbers.
+             The dump of a dead process ends with its last words, or says that there were none.
 """
 
 from typing import Final
@@ -8,10 +9,15 @@ from typing import Final
 from unisono.base.marks import Mark
 from unisono.observe.lines import LINES, Level
 from unisono.wire.blackbox.dump import Dump
+from unisono.wire.blackbox.dump_file import DIED
 from unisono.wire.blackbox.entry import PRIORITIES, Entry
 from unisono.wire.blackbox.flight import PRIORITY_OF_MARK, FlightRecord
 
 TRACE: Final = 8
+CRIT: Final = 2
+FATAL_SIGNAL: Final = "fatal_signal"
+ENDED: Final = "ended"
+WITHOUT_A_WORD: Final = "The daemon ended without a word"
 _BLOCK: Final = 100
 _PRIORITY_OF_LEVEL: Final = {
     Level.CRIT: 2,
@@ -25,8 +31,16 @@ _MARKS: Final = {int(mark): mark for mark in Mark}
 
 
 def play(dump: Dump) -> list[Entry]:
-    """Every record, oldest first."""
-    return [_entry(record, dump.when_ns(record)) for record in dump.records]
+    """Every record, oldest first, and the end of a process that died."""
+    entries = [_entry(record, dump.when_ns(record)) for record in dump.records]
+    return entries + _end(dump) if dump.why == DIED else entries
+
+
+def _end(dump: Dump) -> list[Entry]:
+    """How it died, at the time at which its keeper saw it dead."""
+    if not dump.last_words:
+        return [Entry(dump.realtime_ns, CRIT, ENDED, 0, 0, WITHOUT_A_WORD)]
+    return [Entry(dump.realtime_ns, CRIT, FATAL_SIGNAL, 0, 0, words) for words in dump.last_words]
 
 
 def _entry(record: FlightRecord, when_ns: int) -> Entry:

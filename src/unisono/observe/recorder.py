@@ -2,20 +2,22 @@
 
 Counterpart: libqb lib/log_blackbox.c.
 Keeps:       the memory is written and never read; where the next cell goes is known to this
-             process alone. Recording never raises and never waits.
+             process alone. Recording never raises and never waits. Of a fatal signal Python's
+             fault handler says more, behind the cells: no code of ours could run then.
 Never:       a payload or a key: only marks, their numbers, and texts that a log may show.
 """
 
+import faulthandler
 import os
 import struct
 import time
 import weakref
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Container
+from typing import Final, NamedTuple, Protocol, TypeAlias
 
 from unisono.base.errors import UsageError
 from unisono.base.group import Marked
-from unisono.base.limits import FLIGHT_CELLS, FLIGHT_CELLS_MAX
+from unisono.base.limits import FLIGHT_CELLS, FLIGHT_CELLS_MAX, FLIGHT_LAST_WORDS_BYTES
 from unisono.base.marks import Mark
 from unisono.linux.life import boot_id, start_ticks
 from unisono.linux.sealed_memory import SealedMemory
@@ -33,16 +35,92 @@ from unisono.wire.blackbox.flight import (
     encode_record,
 )
 
+Witness: TypeAlias = Callable[[Marked], None]
 _NOWHERE: Final = memoryview(bytearray())
 """Where a closed recorder writes: every record fails there."""
+
+
+class MarkRecorder(Protocol):
+    """The fast way to record."""
+
+    def __call__(self, mark: int, a: int = 0, b: int = 0, /) -> None:
+        """Record a mark without text."""
+        ...
+
+
+class _Pen(NamedTuple):
+    """Where the next cell goes, and what writes there."""
+
+    mark: MarkRecorder
+    shortcut: Callable[[dict[Mark, int], Container[Mark], Callable[[Marked], None]], Witness]
+    use: Callable[[memoryview], None]
+    """Begin anew in this memory."""
+    where: Callable[[], tuple[int, int]]
+    """Place and number of the next cell."""
+    move: Callable[[int, int], None]
+    """The next cell is here now; the ring's end is its start."""
+
+
+def _make_pen(end: int, write: Callable[[FlightRecord], None]) -> _Pen:
+    """A pen; `write` takes what it cannot.
+
+    A closure, and the same lines twice in it: attributes and a call more would cost a mark half
+    as much again, and the daemon makes one at each visit of the token.
+    """
+    pack, now, refused = MARK_LAYOUT.pack_into, time.monotonic_ns, struct.error
+    last = end - CELL_BYTES
+    view, at, number = _NOWHERE, HEADER_BYTES, 0
+
+    def mark(mark: int, a: int = 0, b: int = 0, /) -> None:
+        nonlocal at, number
+        try:
+            pack(view, at, number, now(), b, a, mark, MARK_CELL, number)
+        except refused:  # a closed recorder, or numbers that need more room
+            write(FlightRecord(0, 0, mark, a, b))
+            return
+        number += 1
+        at = at + CELL_BYTES if at < last else HEADER_BYTES
+
+    def shortcut(
+        counts: dict[Mark, int], told: Container[Mark], tell: Callable[[Marked], None]
+    ) -> Witness:
+        def witness(marked: Marked) -> None:
+            nonlocal at, number
+            kind = marked.mark
+            counts[kind] += 1
+            if marked.text or kind in told:
+                tell(marked)
+                return
+            try:
+                pack(view, at, number, now(), marked.b, marked.a, kind, MARK_CELL, number)
+            except refused:
+                write(FlightRecord(0, 0, kind, marked.a, marked.b))
+                return
+            number += 1
+            at = at + CELL_BYTES if at < last else HEADER_BYTES
+
+        return witness
+
+    def use(fresh: memoryview) -> None:
+        nonlocal view, at, number
+        view, at, number = fresh, HEADER_BYTES, 0
+
+    def where() -> tuple[int, int]:
+        return at, number
+
+    def move(to: int, next_number: int) -> None:
+        nonlocal at, number
+        at, number = HEADER_BYTES if to == end else to, next_number
+
+    return _Pen(mark, shortcut, use, where, move)
 
 
 class Recorder:
     """A ring of cells in sealed memory; closed until `open`, and in every forked child."""
 
     __slots__ = (
-        "__weakref__", "_announce", "_at", "_cells", "_end", "_memory", "_node_id", "_now",
-        "_number", "_pack", "_view", "missed",
+        "__weakref__", "_announce", "_catches", "_cells", "_end", "_memory", "_node_id", "_pen",
+        "mark", "missed",
     )  # fmt: skip
 
     def __init__(
@@ -59,12 +137,11 @@ class Recorder:
         self._cells = cells
         self._end = HEADER_BYTES + cells * CELL_BYTES
         self._announce = announce
-        self._pack = MARK_LAYOUT.pack_into
-        self._now = time.monotonic_ns
         self._memory: SealedMemory | None = None
-        self._view = _NOWHERE
-        self._at = HEADER_BYTES
-        self._number = 0
+        self._pen = _make_pen(self._end, self._write)
+        self.mark = self._pen.mark
+        """Record a mark without text, its number and two more: the fast way."""
+        self._catches = False
         self.missed = 0
         """Records that found the recorder closed, or memory gone."""
 
@@ -73,21 +150,37 @@ class Recorder:
         if self._memory is not None:
             return True
         try:
-            memory = SealedMemory("unisono-flight", self._end)
+            memory = SealedMemory("unisono-flight", self.ring_bytes)
         except OSError as error:
             self._announce(Marked(Mark.RECORDER_FAILED, error.errno or 0, 0, str(error.strerror)))
             return False
         memory.view[:HEADER_BYTES] = encode_header(self._header())
-        self._memory, self._view = memory, memory.view
-        self._at, self._number = HEADER_BYTES, 0
+        self._memory = memory
+        self._pen.use(memory.view)
         _watch_forks(self)
         if self.missed:
             self._announce(Marked(Mark.RECORDER_RESUMED, self.missed, 0, ""))
         return True
 
+    def catch_fatal_signals(self) -> None:
+        """Let SIGSEGV and its like write their name and the traceback behind the cells.
+
+        In the whole process, and nowhere else from now on; until `close`, and not in children.
+        """
+        if self._memory is None:
+            return
+        # The size is sealed: a text that is too long for the room is refused, never waited for.
+        os.lseek(self._memory.descriptor, self._end, os.SEEK_SET)
+        faulthandler.enable(self._memory.descriptor, all_threads=False)
+        self._catches = True
+
     def close(self) -> None:
         """Record no more; the keeper has its own hold on the memory."""
-        memory, self._memory, self._view = self._memory, None, _NOWHERE
+        if self._catches:  # before its descriptor is another's
+            faulthandler.disable()
+            self._catches = False
+        self._pen.use(_NOWHERE)
+        memory, self._memory = self._memory, None
         if memory is not None:
             memory.close()
 
@@ -98,20 +191,14 @@ class Recorder:
 
     @property
     def ring_bytes(self) -> int:
-        """Header and cells."""
-        return self._end
+        """Header, cells, and room for last words."""
+        return self._end + FLIGHT_LAST_WORDS_BYTES
 
-    def mark(self, mark: int, a: int = 0, b: int = 0) -> None:
-        """Record a mark without text: the fast way."""
-        at, number = self._at, self._number
-        try:
-            self._pack(self._view, at, number, self._now(), b, a, mark, MARK_CELL, number)
-        except struct.error:  # a closed recorder, or numbers that need more room
-            self._write(FlightRecord(0, 0, mark, a, b))
-            return
-        self._number = number + 1
-        at += CELL_BYTES
-        self._at = HEADER_BYTES if at == self._end else at
+    def shortcut(
+        self, counts: dict[Mark, int], told: Container[Mark], tell: Callable[[Marked], None]
+    ) -> Witness:
+        """What counts a mark and records it, in one call; those with text or in `told`: `tell`."""
+        return self._pen.shortcut(counts, told, tell)
 
     def record(self, mark: int, a: int = 0, b: int = 0, text: str = "") -> None:
         """Record a mark; with text it takes several cells and more time."""
@@ -128,27 +215,26 @@ class Recorder:
         if self._memory is None:
             self.missed += 1
             return
-        now = self._now()
-        data = encode_record(self._number, now, record)
-        if self._at + len(data) > self._end:
-            self._skip_to_start(now)
-            data = encode_record(self._number, now, record)
-        at = self._at
+        now = time.monotonic_ns()
+        at, number = self._pen.where()
+        data = encode_record(number, now, record)
+        if at + len(data) > self._end:
+            at, number = self._skip_to_start(at, number, now)
+            data = encode_record(number, now, record)
+        view = self._memory.view
         # The text first: a head is only there when all that it speaks of is.
-        self._view[at : at + CELL_BYTES] = _EMPTY_CELL
-        self._view[at + CELL_BYTES : at + len(data)] = data[CELL_BYTES:]
-        self._view[at : at + CELL_BYTES] = data[:CELL_BYTES]
-        self._number += len(data) // CELL_BYTES
-        at += len(data)
-        self._at = HEADER_BYTES if at == self._end else at
+        view[at : at + CELL_BYTES] = _EMPTY_CELL
+        view[at + CELL_BYTES : at + len(data)] = data[CELL_BYTES:]
+        view[at : at + CELL_BYTES] = data[:CELL_BYTES]
+        self._pen.move(at + len(data), number + len(data) // CELL_BYTES)
 
-    def _skip_to_start(self, now: int) -> None:
-        left = (self._end - self._at) // CELL_BYTES
-        number = self._number
+    def _skip_to_start(self, at: int, number: int, now: int) -> tuple[int, int]:
+        """Leave the rest of the end free; where to write instead."""
+        assert self._memory is not None
+        left = (self._end - at) // CELL_BYTES
         fields = (number, now, 0, 0, 0, KIND_SKIP, left, number)
-        CELL_LAYOUT.pack_into(self._view, self._at, *fields)
-        self._number += left
-        self._at = HEADER_BYTES
+        CELL_LAYOUT.pack_into(self._memory.view, at, *fields)
+        return HEADER_BYTES, number + left
 
     def _header(self) -> FlightHeader:
         pid = os.getpid()

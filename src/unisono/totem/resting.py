@@ -129,6 +129,7 @@ class Resting(Ordering):
         if not datagrams:
             self._release_rest(now)
             return
+        self._mark(Mark.TOKEN_USED, token.seq, len(datagrams))
         self._rest_sent += len(datagrams)
         self._rest_idle = 0
         self._count_flow(token, self._trc + len(datagrams))

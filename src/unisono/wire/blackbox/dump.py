@@ -1,4 +1,4 @@
-"""Reading a dump of our recorder: whose it is, why it was made, and every record that is whole.
+"""Reading a dump of our recorder: whose it is, why it was made, every record, the last words.
 
 Speaks:      our dump files, version 1 (dump_file.py says how they look).
 Keeps:       damage costs the block of cells that it hit; the others are read.
@@ -8,11 +8,11 @@ from zlib import crc32
 
 from unisono.base.errors import WireError
 from unisono.base.event import event
+from unisono.base.limits import FLIGHT_LAST_WORDS_BYTES
 from unisono.wire.blackbox.dump_file import (
     ABOUT_BYTES,
     ABOUT_LAYOUT,
     BLOCK_BYTES,
-    BLOCK_CELLS,
     CELL_BYTES,
     CRC_LAYOUT,
     DIED,
@@ -28,6 +28,7 @@ from unisono.wire.blackbox.flight import (
     decode_cells,
     decode_header,
 )
+from unisono.wire.blackbox.last_words import decode_last_words, fatal_signal
 
 
 @event
@@ -39,7 +40,13 @@ class Dump:
     monotonic_ns: int
     realtime_ns: int
     records: list[FlightRecord]
+    last_words: list[str]
     damage: Damage
+
+    @property
+    def signal(self) -> str:
+        """The fatal signal that the process died of; empty when it could not say so."""
+        return fatal_signal(self.last_words)
 
     def when_ns(self, record: FlightRecord) -> int:
         """The calendar's time of a record, by the clocks as they stood when the dump was made."""
@@ -63,24 +70,25 @@ def decode_dump(data: bytes) -> Dump:
     header = decode_header(data[ABOUT_BYTES : ABOUT_BYTES + HEADER_BYTES])
     damage = Damage()
     start = ABOUT_BYTES + HEADER_BYTES
-    cells = _checked(data[start:], header.cells, damage)
-    records = decode_cells(cells, header.cells, damage)
-    return Dump(header, why, monotonic_ns, realtime_ns, records, damage)
+    cells_bytes = header.cells * CELL_BYTES
+    content = _checked(data[start:], cells_bytes + FLIGHT_LAST_WORDS_BYTES, damage)
+    records = decode_cells(content[:cells_bytes], header.cells, damage)
+    last_words = decode_last_words(content[cells_bytes:])
+    return Dump(header, why, monotonic_ns, realtime_ns, records, last_words, damage)
 
 
-def _checked(data: bytes, count: int, damage: Damage) -> bytes:
-    """The cells, with zeros where their checksum is wrong or missing."""
-    cells_bytes = count * CELL_BYTES
-    blocks = -(-count // BLOCK_CELLS)
-    wanted = cells_bytes + blocks * CRC_LAYOUT.size
+def _checked(data: bytes, content_bytes: int, damage: Damage) -> bytes:
+    """Cells and last words, with zeros where their checksum is wrong or missing."""
+    blocks = -(-content_bytes // BLOCK_BYTES)
+    wanted = content_bytes + blocks * CRC_LAYOUT.size
     if len(data) != wanted:
-        damage.note(f"{len(data)} bytes of cells and checksums where {wanted} belong")
-    cells = bytearray(data[:cells_bytes].ljust(cells_bytes, b"\0"))
+        damage.note(f"{len(data)} bytes of content and checksums where {wanted} belong")
+    content = bytearray(data[:content_bytes].ljust(content_bytes, b"\0"))
     for block in range(blocks):
         start = block * BLOCK_BYTES
-        end = min(start + BLOCK_BYTES, cells_bytes)
-        sum_at = cells_bytes + block * CRC_LAYOUT.size
-        if data[sum_at : sum_at + CRC_LAYOUT.size] != CRC_LAYOUT.pack(crc32(cells[start:end])):
+        end = min(start + BLOCK_BYTES, content_bytes)
+        sum_at = content_bytes + block * CRC_LAYOUT.size
+        if data[sum_at : sum_at + CRC_LAYOUT.size] != CRC_LAYOUT.pack(crc32(content[start:end])):
             damage.note(f"block {block} of {blocks} is damaged")
-            cells[start:end] = bytes(end - start)
-    return bytes(cells)
+            content[start:end] = bytes(end - start)
+    return bytes(content)

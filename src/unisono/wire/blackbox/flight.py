@@ -1,9 +1,10 @@
-"""The recorder's ring in memory: a header, then cells of 40 bytes that are used round and round.
+"""The recorder's ring in memory: a header, cells of 40 bytes used round and round, last words.
 
 Speaks:      our own ring, version 1; little-endian.
 Counterpart: libqb lib/ringbuffer.c, whose indexes stand in the shared memory; ours do not.
 Keeps:       a cell says its own number twice, first and last. Cell n lies at place n modulo the
              ring's size, so a torn, stale or foreign cell contradicts itself or its place.
+             Behind the cells there is room for what is said when a signal ends the process.
 """
 
 from struct import Struct
@@ -14,6 +15,7 @@ from unisono.base.errors import WireError
 from unisono.base.event import event
 from unisono.base.limits import (
     FLIGHT_CELLS_MAX,
+    FLIGHT_LAST_WORDS_BYTES,
     FLIGHT_NAME_BYTES_MAX,
     FLIGHT_TEXT_BYTES_MAX,
 )
@@ -42,8 +44,9 @@ look like the first cell of a record, however it is chosen: it never lies where 
 PIECE_BYTES: Final = 32
 CONTINUED: Final = 1 << 63
 HEADER_LAYOUT: Final = Struct("<8sIIII16sIIQqqI")
-"""magic, version, cells, cell bytes, zero, boot id, pid, node id, start of the process (ticks
-since boot), anchors of the monotonic clock and of the real time (ns), CRC32 of all before it."""
+"""magic, version, cells, cell bytes, bytes of last words, boot id, pid, node id, start of the
+process (ticks since boot), anchors of the monotonic clock and of the real time (ns), CRC32 of all
+before it."""
 RECORD_LAYOUT: Final = Struct("<16s16sIIBB")
 """a, b (signed, 128 bits), line, tag, priority, length of the function's name; name and text
 follow."""
@@ -96,7 +99,8 @@ class FlightRecord:
 def encode_header(header: FlightHeader) -> bytes:
     """HEADER_BYTES at the ring's start."""
     fields = (
-        MAGIC, VERSION, header.cells, CELL_BYTES, 0, header.boot_id, header.pid, header.node_id,
+        MAGIC, VERSION, header.cells, CELL_BYTES, FLIGHT_LAST_WORDS_BYTES,
+        header.boot_id, header.pid, header.node_id,
         header.start_ticks, header.monotonic_ns, header.realtime_ns,
     )  # fmt: skip
     body = HEADER_LAYOUT.pack(*fields, 0)[: -_CRC.size]
@@ -107,11 +111,13 @@ def decode_header(data: bytes) -> FlightHeader:
     """The header; WireError unless it is whole and of this version."""
     if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
         raise WireError("this is no ring of the flight recorder")
-    _, version, cells, cell_bytes, _, *rest, crc = HEADER_LAYOUT.unpack_from(data)
+    _, version, cells, cell_bytes, words_bytes, *rest, crc = HEADER_LAYOUT.unpack_from(data)
     if crc32(data[: HEADER_LAYOUT.size - _CRC.size]) != crc:
         raise WireError("the header of the ring is damaged")
     if (version, cell_bytes) != (VERSION, CELL_BYTES):
         raise WireError(f"ring of version {version} with cells of {cell_bytes} bytes")
+    if words_bytes != FLIGHT_LAST_WORDS_BYTES:
+        raise WireError(f"ring with last words of {words_bytes} bytes")
     if not TEXT_CELLS_MAX <= cells <= FLIGHT_CELLS_MAX:
         raise WireError(f"ring of {cells} cells")
     return FlightHeader(cells, *rest)
