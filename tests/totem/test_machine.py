@@ -27,7 +27,7 @@ from unisono.base.limits import MULTICAST_BYTES_MAX, RING_SEQ_STEP_MAX, RING_SEQ
 from unisono.base.marks import Mark
 from unisono.totem import TABLE, Input, Start, State, Totem
 from unisono.wire.ring import srp
-from unisono.wire.ring.srp import Join, Mcast, RingMessage, Token, decode
+from unisono.wire.ring.srp import HoldCancel, Join, Mcast, RingMessage, Token, decode
 
 
 def is_token(message: RingMessage) -> bool:
@@ -444,6 +444,43 @@ def test_rest_when_native_then_the_last_sender_sends_at_once_and_others_can_ask(
     ring.send(3, b"third")
     ring.run(ring.all_have(3))
     assert ring.now - start < 2 * MS
+
+
+def test_rest_when_asked_for_while_the_token_was_on_its_way_then_it_goes_on_once() -> None:
+    ring = Ring(3, native=True)
+    ring.form()
+    ring.send(2, b"first")
+    ring.run(ring.all_have(1))
+    two = ring.machines[2]
+    ring.run(lambda: two._rest is not None)
+    ring.run(lambda: two._rest is None)  # it has rested for long enough, and goes round
+    ring.hand(2, srp.encode_hold_cancel(HoldCancel(two.ring, NodeId(3))))
+    visits = two.counters["token_visits"]
+    ring.run(lambda: two.counters["token_visits"] == visits + 1)
+    assert two._rest is None
+    ring.run(lambda: two.counters["token_visits"] == visits + 2)
+    assert two._rest is not None
+
+
+def test_rest_when_who_asked_was_heard_meanwhile_then_the_token_rests() -> None:
+    ring = Ring(3, native=True)
+    ring.form()
+    ring.send(2, b"first")
+    ring.run(ring.all_have(1))
+    two = ring.machines[2]
+    ring.run(lambda: two._rest is not None)
+    ring.run(lambda: two._rest is None)
+    ring.hand(2, srp.encode_hold_cancel(HoldCancel(two.ring, NodeId(3))))
+    ring.send(3, b"second")
+    ring.run(ring.all_have(2))
+    three = ring.machines[3]
+    ring.run(lambda: three._rest is not None)
+    ring.send(2, b"third")
+    ring.run(ring.all_have(3))
+    visits = two.counters["token_visits"]
+    ring.idle(1)
+    assert two._rest is not None
+    assert two.counters["token_visits"] - visits <= 1
 
 
 def test_rest_when_idle_for_long_then_the_ring_still_turns_and_detects_merges() -> None:

@@ -9,6 +9,7 @@ Keeps:       nothing is sent, requested or counted for a token that is not the n
 
 from unisono.base.group import SendAll
 from unisono.base.ids import (
+    NO_NODE,
     SEQ_BEFORE_FIRST,
     Nanos,
     NodeId,
@@ -49,6 +50,8 @@ class Ordering(Repair):
         self.counters["messages_received"] += 1
         if store.high != high:
             self._last_origin = message.system_from
+            if message.system_from == self._wanted_by:
+                self._wanted_by = NO_NODE
         if self._state is State.OPERATIONAL:
             self._deliver_ready()
 

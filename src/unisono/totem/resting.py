@@ -9,7 +9,7 @@ Keeps:       a token that stays is used by its keeper at once, and never stays s
 from typing import Final
 
 from unisono.base.group import SendAll
-from unisono.base.ids import MS, Nanos, seq_less, seq_min
+from unisono.base.ids import MS, NO_NODE, Nanos, seq_less, seq_min
 from unisono.base.marks import Mark
 from unisono.totem.ordering import Ordering
 from unisono.totem.store import RingStore
@@ -39,6 +39,9 @@ class Resting(Ordering):
 
     def _pass_on(self, token: Token, store: RingStore, now: Nanos, resent: int) -> None:
         keep = self._keep_for(token, store, resent)
+        if self._wanted_by != NO_NODE:
+            self._wanted_by = NO_NODE
+            keep = keep if self._slow else 0
         if keep:
             self._rest = token
             self._rest_since = now
@@ -171,7 +174,10 @@ class Resting(Ordering):
         if message.ring != self._ring:
             return
         self._seq_unchanged = 0
-        if not self._slow:
+        if self._rest is None:
+            # Asked for once in an absence, which may meet the token on its way to its keeper.
+            self._wanted_by = message.sender
+        elif not self._slow:
             self._release_rest(now)
 
     def _detect_merge(self) -> None:

@@ -32,7 +32,7 @@ class RingState:
         "_rest_since", "_retrans", "_retrans_flg_count", "_ring", "_rotation_counter",
         "_saved_token", "_seq_unchanged", "_set_retrans_flg", "_settings", "_slow", "_state",
         "_sync_queue", "_syncing", "_this_seqno", "_timers", "_to_self", "_token_ring_seq",
-        "_token_seq", "_trans", "_trc", "_visit_max", "_window", "counters",
+        "_token_seq", "_trans", "_trc", "_visit_max", "_wanted_by", "_window", "counters",
     )  # fmt: skip
 
     def __init__(
@@ -97,6 +97,8 @@ class RingState:
         self._rest_sent = 0
         self._rest_idle = 0
         self._asked = False
+        self._wanted_by: NodeId = NO_NODE
+        """Who asked for the token while it was not here, and was not heard since."""
         # recovery
         self._progress = (0, 0, 0, 0)
         """Recovery's, when it was last seen to get on."""
