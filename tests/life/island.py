@@ -133,18 +133,20 @@ def take_next_pid(pid: int) -> None:
     """Let the next process have this pid, if it is free."""
     if _LAST_PID.exists():
         _LAST_PID.write_text(str(pid - 1))
-        return
-    while not _passes(pid):
-        continue
+    else:
+        use_pids_up_to(pid)
 
 
-def _passes(pid: int) -> bool:
-    """Use up one pid; whether the next one is `pid`."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0)
-    os.waitpid(child, 0)
-    return child == pid - 1
+def use_pids_up_to(pid: int) -> None:
+    """The same where pids cannot be chosen: processes come and go until it is next."""
+    for _ in range(2 * PIDS_MIN):
+        child = os.fork()
+        if child == 0:
+            os._exit(0)
+        os.waitpid(child, 0)
+        if child == pid - 1:
+            return
+    raise Stranded(f"pid {pid - 1} is never given out")
 
 
 def reap() -> None:

@@ -1,6 +1,7 @@
 """The state directory: missing, full, read-only or gone, and the ring sequence is never lost."""
 
 import os
+import resource
 import signal
 import sys
 from contextlib import suppress
@@ -203,6 +204,25 @@ def test_ring_store_when_there_is_no_room_then_the_old_sequence_stays() -> None:
     text, kept, names, stored = inside(full_store)
     assert "No space left on device; make room" in text
     assert (kept, names, stored) == (40, ["filler", "ringid_1"], 44)
+
+
+def half_store() -> list[object]:
+    """The kernel takes three bytes of the sequence and no more."""
+    STATE.mkdir()
+    store = RingStore(str(STATE), NodeId(1))
+    store.store(40)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3, 3))
+    try:
+        store.store(44)
+    except RingStoreError as error:
+        return [str(error), store.load(), os.listdir(STATE)]
+    return []
+
+
+def test_ring_store_when_it_is_written_half_then_not_put_in_place() -> None:
+    text, kept, names = inside(half_store)
+    assert "cannot store the ring sequence" in text
+    assert (kept, names) == (40, ["ringid_1"])
 
 
 CUTS = ("open", "write", "fsync", "close", "replace")

@@ -97,7 +97,8 @@ def daemonise(directory: str) -> ReadyPipe:
     os.setsid()
     if (daemon := os.fork()) != 0:
         # The number is the daemon's as long as we, its parent, live; the descriptor is for ever.
-        socket.send_fds(theirs, [b"d"], [os.pidfd_open(daemon)])
+        with contextlib.suppress(OSError):  # without it the starter cannot stop the daemon
+            socket.send_fds(theirs, [b"d"], [os.pidfd_open(daemon)])
         os._exit(0)  # the session leader ends: the daemon can never get a terminal again
     theirs.close()
     os.chdir(directory)
