@@ -20,6 +20,8 @@ import pytest
 from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
+from tests import requirements
+
 settings.register_profile("dev", deadline=None)
 settings.register_profile(
     "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
@@ -86,6 +88,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         node = report.nodeid.rpartition("@")[0] or report.nodeid
         order = f" -p randomly --randomly-seed={seed}" if isinstance(seed, int) else ""
         reporter.write_line(f"repeat: {sys.executable} -m pytest '{node}'{order}")
+    for line in requirements.table(reporter.stats):
+        reporter.write_line(line)
 
 
 @pytest.fixture

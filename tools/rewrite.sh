@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 bin=${BIN:-.venv/bin}
 
 for generated in generate_blocking generate_map draw_states generate_configuration generate_scenarios \
-  generate_properties generate_metrics; do
+  generate_properties generate_metrics generate_requirements; do
   "$bin/python" "tools/$generated.py"
 done
 if compgen -G "tests/scenarios/*.txt" >/dev/null; then

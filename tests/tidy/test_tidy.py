@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.requirements import REQUIREMENTS, shown_by
+
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src" / "unisono"
 PLATE_LINES_MAX = 12
@@ -26,6 +28,7 @@ GENERATORS = (
     "generate_scenarios",
     "generate_properties",
     "generate_metrics",
+    "generate_requirements",
 )
 
 # Assembled from parts, so that this file does not contain what it looks for.
@@ -159,3 +162,7 @@ def test_module_is_never_named_like_a_standard_one_in_use() -> None:
     used = set().union(*map(_imported, modules)) & sys.stdlib_module_names
     named = {path: path.parent.name if path.stem == "__init__" else path.stem for path in modules}
     assert not [str(path.relative_to(ROOT)) for path, name in named.items() if name in used]
+
+
+def test_requirement_always_has_a_test_and_every_number_is_known() -> None:
+    assert set(shown_by()) == set(REQUIREMENTS)

@@ -27,6 +27,8 @@ RING_SEQ_TRUSTED_MAX: Final = 1 << 48
 """A ring sequence up to here is believed at once: rings never get so far by themselves (ours)."""
 RING_SEQ_STEP_MAX: Final = 1 << 32
 """Beyond it, one message raises the ring sequence by this much at most (ours)."""
+RING_SEQ_STORED_MAX: Final = 1 << 63
+"""A stored ring sequence beyond it is damage: what follows has to fit into 64 bits (ours)."""
 SELF_DELIVERY_ROUNDS_MAX: Final = 64
 """Datagrams that a machine sends itself within one call (ours)."""
 

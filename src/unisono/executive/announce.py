@@ -64,12 +64,14 @@ class Announcer:
         """The daemon leaves."""
         self._notifier.stopping()
 
-    def close(self) -> None:
-        """The daemon ends; a starter that still waits learns that it never was a member."""
+    def close(self, status: int) -> None:
+        """The daemon ends with `status`; a starter that still waits learns that it never was a
+        member, and fails with it.
+        """
         for timer in (self._patience_timer, self._alive_timer):
             if timer is not None:
                 timer.cancel()
-        self._tell(STATUS_STOPPED, _STOPPED)
+        self._tell(status or STATUS_STOPPED, _STOPPED)
 
     def _on_formed(self, formed: "asyncio.Future[str]") -> None:
         if not formed.cancelled():

@@ -23,6 +23,7 @@ from unisono.config.environment import Subject, choose
 from unisono.config.load import Loaded, load
 from unisono.config.problems import ConfigErrors
 from unisono.config.settings import UDP, UDPU, UST, Settings
+from unisono.executive.advice import reason
 from unisono.executive.announce import Announcer
 from unisono.executive.collector import IdleCollector
 from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
@@ -35,26 +36,33 @@ from unisono.linux.memory import forbid_core_files, keep_freed_memory, lock_memo
 from unisono.linux.notify import Notifier
 from unisono.linux.process import (
     AlreadyRunning,
+    NoNullDevice,
     PidFile,
     ReadyPipe,
     daemonise,
+    hold_signals,
     is_privilege_raised,
     raise_priority,
+    release_signals,
 )
 from unisono.linux.sockets import is_bindable, socket_address
 from unisono.observe.lines import Level
 from unisono.observe.logs import Log
 
 STATUS_BAD: Final = 1
+STATUS_FORK: Final = 4
 STATUS_NO_STATE_DIR: Final = 16
 STATUS_PID_FILE: Final = 17
 STATUS_RUNNING: Final = 18
+STATUS_NULL_DEVICE: Final = 19
 CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
 ADDRESS_ATTEMPTS_MAX: Final = 10
 ADDRESS_PAUSE_SECONDS: Final = 0.1
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 _IGNORED_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
 """Their defaults would kill a member of the ring; they mean nothing."""
+_HELD_SIGNALS: Final = (*_STOP_SIGNALS, signal.SIGHUP, *_IGNORED_SIGNALS)
+"""They wait while the daemon is made and unmade: nobody would remove what is there already."""
 _TRANSPORT_NAMES: Final = {UST: "UST", UDPU: "UDP/IP Unicast", UDP: "UDP/IP Multicast"}
 
 
@@ -99,8 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         directory_of_start = Path.cwd()
         loaded = with_absolute_paths(loaded, directory_of_start)
         files = config_file, _reader(config_file, options.node_id, directory_of_start)
+        hold_signals(_HELD_SIGNALS)
         if not options.foreground:
-            ready = daemonise(directory)
+            ready = _detach(directory)
         return _run_locked(loaded, files, instance, ready, notifier)
     except ConfigErrors as error:
         return _refuse(ready, STATUS_BAD, "\n".join(error.errors))
@@ -188,15 +197,27 @@ def _refuse(ready: ReadyPipe | None, status: int, text: str) -> int:
     return status
 
 
+def _detach(directory: str) -> ReadyPipe:
+    """Go into the background; only the daemon returns."""
+    try:
+        return daemonise(directory)
+    except NoNullDevice as error:
+        raise Refused(str(error), STATUS_NULL_DEVICE) from error
+    except OSError as error:
+        raise Refused(f"cannot go into the background: {error.strerror}", STATUS_FORK) from error
+
+
 def _prepare(instance: Instance, settings: Settings) -> str:
     """Make the instance's directory; the state directory, which must exist."""
     try:
         instance.prepare()
     except OSError as error:
-        raise Refused(f"instance directory: {error.strerror or error}") from error
+        text = f"instance directory {instance.directory}: {reason(error)}"
+        raise Refused(text, STATUS_NO_STATE_DIR) from error
     directory = instance.state_dir(settings)
     if not Path(directory).is_dir():
-        raise Refused(f"state directory {directory} is missing", STATUS_NO_STATE_DIR)
+        text = f"state directory {directory} is missing; create it, or set system.state_dir"
+        raise Refused(text, STATUS_NO_STATE_DIR)
     return str(Path(directory).absolute())
 
 
@@ -212,7 +233,7 @@ def _run_locked(
     except AlreadyRunning as error:
         raise Refused(str(error), STATUS_RUNNING) from error
     except OSError as error:
-        text = f"cannot write {instance.pid_file}: {error.strerror}"
+        text = f"cannot write {instance.pid_file}: {reason(error)}"
         raise Refused(text, STATUS_PID_FILE) from error
     try:
         log = Log(loaded.settings.logging, node_id=loaded.settings.node_id)
@@ -251,6 +272,7 @@ async def _serve(
     collector = IdleCollector(loop, node.work)
     try:
         _watch(loop, node, announcer, log)
+        release_signals(_HELD_SIGNALS)
         await _address_there(settings, node.stopped)
         if not node.stopped.done():
             node.recording.open()  # its keeper must not inherit our priority
@@ -259,9 +281,10 @@ async def _serve(
             announcer.follow(node.formed)
             collector.start()
         status = await node.stopped
-        announcer.close()
+        announcer.close(status)
         return status
     finally:
+        hold_signals(_HELD_SIGNALS)  # the loop leaves them to their defaults, which kill
         collector.stop()
         node.close()
 

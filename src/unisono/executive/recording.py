@@ -136,6 +136,7 @@ class Recording:
             self._answer(question.client, question.request, b"", error)
 
     def _on_keeper(self) -> None:
+        descriptor = self._keeper.descriptor
         for answer in self._keeper.receive():
             asked, self._asked = self._asked, []
             if isinstance(answer, DumpMade):
@@ -147,6 +148,8 @@ class Recording:
             for client, request in asked:
                 self._answer(client, request, body, error)
         if self._keeper.descriptor < 0:
+            # It is closed: the next keeper's may have its number, and would never be listened to.
+            self._loop.remove_reader(descriptor)
             self._on_keeper_gone()
 
     def _on_keeper_gone(self) -> None:

@@ -2,10 +2,12 @@
 
 Speaks:      `ringid_<nodeid>`, 8 bytes, the host's byte order, mode 0600.
 Counterpart: corosync exec/main.c, corosync_ring_id_create_or_load, corosync_ring_id_store.
-Keeps:       the file is whole at any moment: written aside, synced, renamed.
+Keeps:       the file is whole at any moment: written aside, synced, renamed. What cannot be
+             stored is not used, and leaves the sequence of before where it is.
 """
 
 import contextlib
+import errno
 import os
 import struct
 from pathlib import Path
@@ -13,6 +15,8 @@ from typing import Final
 
 from unisono.base.errors import UnisonoError
 from unisono.base.ids import NodeId
+from unisono.base.limits import RING_SEQ_STORED_MAX
+from unisono.executive.advice import reason
 
 RING_SEQ_LAYOUT: Final = struct.Struct("=Q")
 assert RING_SEQ_LAYOUT.size == 8
@@ -42,19 +46,23 @@ class RingStore:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise RingStoreError(f"cannot read {self.path}: {error.strerror}") from error
+            raise RingStoreError(f"cannot read {self.path}: {reason(error)}") from error
         if len(content) != RING_SEQ_LAYOUT.size:
             return 0
         seq: int = RING_SEQ_LAYOUT.unpack(content)[0]
-        return seq
+        return seq if seq <= RING_SEQ_STORED_MAX else 0
 
     @property
     def is_damaged(self) -> bool:
         """Whether a file is there that is no ring sequence."""
         try:
-            return self.path.stat().st_size != RING_SEQ_LAYOUT.size
+            content = self.path.read_bytes()
         except OSError:
             return False
+        if len(content) != RING_SEQ_LAYOUT.size:
+            return True
+        seq: int = RING_SEQ_LAYOUT.unpack(content)[0]
+        return seq > RING_SEQ_STORED_MAX
 
     def store(self, seq: int) -> None:
         """Replace the stored sequence, on disk when this returns; RingStoreError if it cannot."""
@@ -62,18 +70,14 @@ class RingStore:
         try:
             with contextlib.suppress(FileNotFoundError):
                 aside.unlink()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-            descriptor = os.open(aside, flags, FILE_MODE)
-            try:
-                os.write(descriptor, RING_SEQ_LAYOUT.pack(seq))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            _write(aside, RING_SEQ_LAYOUT.pack(seq))
             aside.replace(self.path)
             self._sync_directory()
         except OSError as error:
+            with contextlib.suppress(OSError):
+                aside.unlink()
             raise RingStoreError(
-                f"cannot store the ring sequence in {self.path}: {error.strerror}"
+                f"cannot store the ring sequence in {self.path}: {reason(error)}"
             ) from error
 
     def _sync_directory(self) -> None:
@@ -82,3 +86,15 @@ class RingStore:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Make the file, all of it, on disk."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, FILE_MODE)
+    try:
+        if os.write(descriptor, content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
