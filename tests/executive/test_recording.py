@@ -67,7 +67,7 @@ def shared_host():
 
 
 def dumps(host):
-    return sorted(name for name in os.listdir(host.instance) if name.startswith("flight"))
+    return sorted(name for name in os.listdir(host.instance) if name.endswith(".dump"))
 
 
 def wait_for_dump(host):

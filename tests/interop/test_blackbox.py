@@ -60,10 +60,11 @@ def test_bb15_our_dump_when_a_daemon_was_killed_then_both_show_the_same(
     dying = Dying(state, tmp_path / "counter")
     dying.kill(SIGKILL)
     await_end(dying.keeper)
-    (dump,) = state.iterdir()
+    (dump,) = state.glob("*.dump")
     shown = ours([dump], capsys)
     assert shown[-1].endswith("ended(0):0: The daemon ended without a word")
     assert shown[-2].split("b=")[1].split()[0] in {str(dying.recorded), str(dying.recorded + 1)}
     assert ours([dump, "--libqb", exported], capsys) == []
     assert shown == qb_blackbox(exported)
+    assert shown == qb_blackbox(dump.with_suffix(".qb")), "its keeper wrote that beside it"
     assert os.stat(exported).st_size > len(shown) * 40

@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from unisono.base.limits import FLIGHT_DUMPS_MAX
-from unisono.linux.dump_directory import list_dumps, prune_dumps, write_dump
+from unisono.linux.dump_directory import (
+    list_dumps,
+    prune_dumps,
+    write_dump,
+    write_for_libqb,
+)
 
 
 @pytest.fixture
@@ -51,6 +56,18 @@ def test_bb10_dumps_when_large_then_their_bytes_are_bounded(directory: int) -> N
     assert prune_dumps(directory, names[-1], bytes_max=250) == [names[2], names[1], names[0]]
     assert prune_dumps(directory, names[-1], bytes_max=10) == [names[3]]
     assert list_dumps(directory) == [(names[-1], 100)]
+
+
+def test_bb10_dumps_when_there_is_a_file_for_libqb_too_then_both_count_and_go_together(
+    tmp_path: Path, directory: int
+) -> None:
+    names = [write_dump(directory, b"x" * 100) for _ in range(3)]
+    beside = [write_for_libqb(directory, name, b"y" * 50) for name in names]
+    assert [Path(name).stem for name in beside] == [Path(name).stem for name in names]
+    assert list_dumps(directory) == [(name, 150) for name in names]
+    assert prune_dumps(directory, names[-1], bytes_max=250) == [names[1], names[0]]
+    left = {each.name: stat.S_IMODE(each.stat().st_mode) for each in tmp_path.iterdir()}
+    assert left == {names[2]: 0o600, beside[2]: 0o600}
 
 
 def test_dump_when_the_clock_was_set_back_then_the_new_one_stays(directory: int) -> None:

@@ -23,6 +23,7 @@ from unisono.observe.playback import play
 from unisono.observe.recorder import Recorder
 from unisono.wire.blackbox.dump import Dump, decode_dump
 from unisono.wire.blackbox.dump_file import CELL_BYTES, DIED, REQUESTED, RING_HEADER_BYTES
+from unisono.wire.blackbox.libqb import decode_libqb
 
 CAUGHT = ["SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGABRT"]
 FATAL = ["SIGKILL", *CAUGHT]
@@ -115,7 +116,7 @@ class Dying:
 
 
 def only_dump(directory: Path) -> Dump:
-    (path,) = directory.glob("flight-*")
+    (path,) = directory.glob("flight-*.dump")
     return decode_dump(path.read_bytes())
 
 
@@ -132,7 +133,7 @@ def test_bb7_bb8_daemon_when_killed_then_the_dump_ends_with_the_last_record(
     dying = Dying(directory, tmp_path / "counter")
     dying.kill(signal.Signals[name])
     await_end(dying.keeper)
-    (path,) = directory.iterdir()
+    (path,) = directory.glob("*.dump")
     dump = decode_dump(path.read_bytes())
     # The record is made before the counter is: between the two, it may be one ahead.
     assert dump.records[-1].b in {dying.recorded, dying.recorded + 1}
@@ -223,6 +224,43 @@ def test_bb11_dump_when_asked_for_then_made_by_the_keeper_and_told(
     assert [record.b for record in dump.records] == list(range(100))
     assert dump.why == REQUESTED
     assert not dump.damage
+
+
+def test_dump_when_made_then_a_file_for_libqb_s_tools_follows_with_the_same_entries(
+    recorder: Recorder, keeper: Keeper
+) -> None:
+    for number in range(500):
+        recorder.record(201, 1, number, "text" if number % 10 == 0 else "")
+    assert keeper.request()
+    ((path,),) = ([answer.path for answer in answers(keeper) if isinstance(answer, DumpMade)],)
+    beside = path.with_suffix(".qb")
+    end = time.monotonic() + SECONDS_MAX
+    while not beside.exists():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+    entries, damage = decode_libqb(beside.read_bytes())
+    assert not damage
+    assert entries == play(decode_dump(path.read_bytes()))
+
+
+def test_keeper_when_it_ends_while_it_writes_for_libqb_then_no_process_is_left(
+    recorder: Recorder, keeper: Keeper
+) -> None:
+    for number in range(50_000):
+        recorder.mark(201, 1, number)
+    assert keeper.request()
+    assert len(answers(keeper)) == 1
+    children = Path(f"/proc/{keeper.pid}/task/{keeper.pid}/children")
+    end = time.monotonic() + SECONDS_MAX
+    while not (pids := children.read_text().split()):
+        assert time.monotonic() < end
+    renderer = os.pidfd_open(int(pids[0]))
+    try:
+        assert not select.select([renderer], [], [], 0)[0]
+        keeper.finish()
+        assert select.select([renderer], [], [], 0)[0]
+    finally:
+        os.close(renderer)
 
 
 def test_bb11_dump_when_made_while_much_is_recorded_then_nothing_half_and_no_hole(
@@ -365,7 +403,7 @@ def test_keeper_when_its_daemon_has_a_child_that_goes_on_then_it_dumps_all_the_s
         keeper_pid = int(os.read(told, 32))
         os.waitpid(daemon, 0)
         await_end(keeper_pid)
-        (path,) = tmp_path.iterdir()
+        (path,) = tmp_path.glob("*.dump")
         assert [record.b for record in decode_dump(path.read_bytes()).records] == [2]
     finally:
         for descriptor in (told, tell, wait, go):

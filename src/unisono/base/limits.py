@@ -199,6 +199,8 @@ FLIGHT_DUMPS_MAX: Final = 8
 """Dumps kept in one directory; the oldest is removed."""
 FLIGHT_DUMPS_BYTES_MAX: Final = 64 * MIB
 """Bytes of these dumps together; the newest is kept whatever it takes."""
+FLIGHT_FOR_LIBQB_BYTES_MAX: Final = 8 * MIB
+"""A larger ring is not written for libqb's tools as well: that takes ten times its memory."""
 FLIGHT_REQUEST_SECONDS_MIN: Final = 1
 """Requests for a dump that come faster are refused."""
 FLIGHT_DAMAGES_MAX: Final = 100

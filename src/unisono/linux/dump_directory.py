@@ -1,5 +1,7 @@
 """The directory of dumps: each is written whole under a new name, and the oldest make room.
 
+A dump has a second file beside it with the same entries for libqb's tools; both go together.
+
 Speaks:      open(2) O_TMPFILE, link(2) through /proc/self/fd, fsync(2).
 Counterpart: libqb lib/log_blackbox.c; corosync's fdata files, whose names can be foreseen.
 Keeps:       nobody but the owner reads a dump; no name is ever opened for writing twice; a file
@@ -17,6 +19,8 @@ from unisono.base.limits import FLIGHT_DUMPS_BYTES_MAX, FLIGHT_DUMPS_MAX
 
 MODE: Final = 0o600
 _NAME: Final = re.compile(r"flight-\d{8}T\d{6}\.\d{6}Z-[0-9a-f]{16}\.dump")
+_ENDING: Final = ".dump"
+_ENDING_FOR_LIBQB: Final = ".qb"
 _DRAFT: Final = re.compile(r"\.flight-[0-9a-f]{32}\.draft")
 _NANOS: Final = 1_000_000_000
 
@@ -25,7 +29,23 @@ def write_dump(directory: int, data: bytes) -> str:
     """Put `data` into the directory that is open as `directory`; the new file's name. OSError."""
     seconds, nanos = divmod(time.time_ns(), _NANOS)
     stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(seconds))
-    name = f"flight-{stamp}.{nanos // 1000:06d}Z-{os.urandom(8).hex()}.dump"
+    name = f"flight-{stamp}.{nanos // 1000:06d}Z-{os.urandom(8).hex()}{_ENDING}"
+    _write(directory, name, data)
+    return name
+
+
+def write_for_libqb(directory: int, dump: str, data: bytes) -> str:
+    """Put what libqb's tools read beside the dump of that name; its own name. OSError."""
+    name = _beside(dump)
+    _write(directory, name, data)
+    return name
+
+
+def _beside(dump: str) -> str:
+    return dump.removesuffix(_ENDING) + _ENDING_FOR_LIBQB
+
+
+def _write(directory: int, name: str, data: bytes) -> None:
     try:
         draft = os.open(".", os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC, MODE, dir_fd=directory)
     except OSError:  # not every file system has files without a name
@@ -40,7 +60,6 @@ def write_dump(directory: int, data: bytes) -> str:
         finally:
             os.close(draft)
     os.fsync(directory)
-    return name
 
 
 def _write_named(directory: int, name: str, data: bytes) -> None:
@@ -64,15 +83,25 @@ def _fill(descriptor: int, data: bytes) -> None:
 
 
 def list_dumps(directory: int) -> list[tuple[str, int]]:
-    """Name and size of each dump, oldest first, by the times in their names."""
-    found = []
-    for name in os.listdir(directory):
-        if _NAME.fullmatch(name):
-            with suppress(FileNotFoundError):
-                about = os.stat(name, dir_fd=directory, follow_symlinks=False)
-                if stat.S_ISREG(about.st_mode):
-                    found.append((name, about.st_size))
-    return sorted(found)
+    """Name and size of each dump, oldest first, by the times in their names.
+
+    What stands beside it for libqb counts in the size.
+    """
+    sizes = ((name, _size(directory, name)) for name in os.listdir(directory))
+    return sorted(
+        (name, size + (_size(directory, _beside(name)) or 0))
+        for name, size in sizes
+        if size is not None and _NAME.fullmatch(name)
+    )
+
+
+def _size(directory: int, name: str) -> int | None:
+    """Of a regular file; None when there is none of that name."""
+    with suppress(FileNotFoundError):
+        about = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        if stat.S_ISREG(about.st_mode):
+            return about.st_size
+    return None
 
 
 def prune_dumps(
@@ -86,16 +115,17 @@ def prune_dumps(
 
     A clock that was set back makes the newest look old: it is kept all the same.
     """
-    others = [each for each in list_dumps(directory) if each[0] != newest]
-    kept, total = 1, os.stat(newest, dir_fd=directory, follow_symlinks=False).st_size
+    others = dict(list_dumps(directory))
+    kept, total = 1, others.pop(newest)
     removed = []
-    for name, size in reversed(others):
+    for name, size in reversed(others.items()):
         if kept < count_max and total + size <= bytes_max:
             kept, total = kept + 1, total + size
             continue
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=directory)
-            removed.append(name)
+        for each in (_beside(name), name):
+            with suppress(FileNotFoundError):
+                os.unlink(each, dir_fd=directory)
+        removed.append(name)
     for name in os.listdir(directory):
         if _DRAFT.fullmatch(name):  # one keeper writes here at a time: its writer is dead
             with suppress(FileNotFoundError):

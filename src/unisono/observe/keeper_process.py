@@ -3,16 +3,19 @@
 Speaks:      orders over a socket (`end`, `dump`), answers (`made NAME`, `failed REASON`); a pidfd.
 Counterpart: corosync exec/main.c, corosync_segv_handler, which writes from within the crash.
 Keeps:       the daemon's end without the order `end` leaves a dump; nothing else keeps it alive.
+             What libqb's tools read is written after the dump, and never in the place of it.
 Never:       any descriptor but these: null device, the ring, the socket, the pidfd, the directory.
 """
 
 import os
 import select
+import signal
 import time
 from contextlib import suppress
 from typing import Final
 
-from unisono.linux.dump_directory import prune_dumps, write_dump
+from unisono.base.limits import FLIGHT_FOR_LIBQB_BYTES_MAX
+from unisono.linux.dump_directory import prune_dumps, write_dump, write_for_libqb
 from unisono.wire.blackbox.dump_file import (
     CELL_BYTES,
     DIED,
@@ -42,10 +45,14 @@ def main() -> None:
     _step_back()
     ring_bytes = os.fstat(RING).st_size
     os.set_blocking(SOCKET, False)
-    if _serve(ring_bytes):
-        death = _clocks()  # first: this is as near to the moment as one can come from outside
+    renderer = Renderer()
+    has_died = _serve(ring_bytes, renderer)
+    death = _clocks()  # first: this is as near to the moment as one can come from outside
+    renderer.stop()
+    if has_died:
         with suppress(OSError):  # nobody is left to be told
-            _write(DIED, _read(ring_bytes), death)
+            name, dump = _write(DIED, _read(ring_bytes), death)
+            render(name, dump)
 
 
 def _step_back() -> None:
@@ -62,7 +69,46 @@ def _step_back() -> None:
         os.close(comm)
 
 
-def _serve(ring_bytes: int) -> bool:
+class Renderer:
+    """Writes for libqb in a process of its own, one at a time: the keeper goes on listening."""
+
+    def __init__(self) -> None:
+        self._pid = 0
+
+    def start(self, name: str, dump: bytes) -> None:
+        """Begin with this dump; what is under way is given up."""
+        self.stop()
+        with suppress(OSError):
+            self._pid = os.fork()
+            if self._pid == 0:
+                for descriptor in (RING, SOCKET, DAEMON):
+                    os.close(descriptor)
+                render(name, dump)
+                os._exit(0)
+
+    def stop(self) -> None:
+        """No process is left when this returns."""
+        if self._pid:
+            os.kill(self._pid, signal.SIGKILL)  # ours until it is waited for
+            os.waitpid(self._pid, 0)
+            self._pid = 0
+
+
+def render(name: str, dump: bytes) -> None:
+    """Write the entries of this dump beside it, as libqb's tools read them, if that can be done."""
+    if len(dump) > FLIGHT_FOR_LIBQB_BYTES_MAX:
+        return
+    try:
+        from unisono.observe.playback import play
+        from unisono.wire.blackbox.dump import decode_dump
+        from unisono.wire.blackbox.libqb import encode_libqb
+
+        write_for_libqb(DIRECTORY, name, encode_libqb(play(decode_dump(dump))))
+    except Exception:  # noqa: BLE001  the dump is there, and nobody is there to be told
+        return
+
+
+def _serve(ring_bytes: int, renderer: Renderer) -> bool:
     """Carry out orders until the daemon is gone; whether it went without a word."""
     poll = select.poll()
     poll.register(DAEMON, select.POLLIN)
@@ -74,7 +120,7 @@ def _serve(ring_bytes: int) -> bool:
         if order == ORDER_END:
             return False
         if order == ORDER_DUMP:
-            _answer(ring_bytes)
+            _answer(ring_bytes, renderer)
         elif DAEMON in ready:
             return True
         elif order == b"":  # closed, but the daemon lives: only its end matters now
@@ -92,12 +138,18 @@ def _order() -> bytes | None:
         return b""
 
 
-def _answer(ring_bytes: int) -> None:
+def _answer(ring_bytes: int, renderer: Renderer) -> None:
     try:
         ring = _read_steady(ring_bytes)
-        text = ANSWER_MADE + _write(REQUESTED, ring, _clocks())
+        name, dump = _write(REQUESTED, ring, _clocks())
     except OSError as error:
-        text = ANSWER_FAILED + str(error.strerror)
+        _tell(ANSWER_FAILED + str(error.strerror))
+    else:
+        _tell(ANSWER_MADE + name)
+        renderer.start(name, dump)
+
+
+def _tell(text: str) -> None:
     with suppress(OSError):
         os.write(SOCKET, text.encode()[:MESSAGE_BYTES_MAX])
 
@@ -106,10 +158,11 @@ def _clocks() -> tuple[int, int]:
     return time.monotonic_ns(), time.time_ns()
 
 
-def _write(why: int, ring: bytes, clocks: tuple[int, int]) -> str:
-    name = write_dump(DIRECTORY, encode_dump(ring, why, *clocks))
+def _write(why: int, ring: bytes, clocks: tuple[int, int]) -> tuple[str, bytes]:
+    dump = encode_dump(ring, why, *clocks)
+    name = write_dump(DIRECTORY, dump)
     prune_dumps(DIRECTORY, name)
-    return name
+    return name, dump
 
 
 def _read(ring_bytes: int) -> bytes:
