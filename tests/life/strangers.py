@@ -94,7 +94,9 @@ def dumped(place: Place) -> dict[str, object]:
 
 def _names(place: Place) -> list[str]:
     """Files that exist, without the dumps that were asked for."""
-    return sorted(name for name in listing.files() if not re.search(r"/flight-[^/]*\.dump$", name))
+    return sorted(
+        name for name in listing.files() if not re.search(r"/flight-[^/]*\.(dump|qb)$", name)
+    )
 
 
 def recycled(forks: int, executions: int) -> dict[str, object]:

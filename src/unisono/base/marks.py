@@ -132,3 +132,4 @@ class Mark(IntEnum):
     TOKEN_VISITED = 900
     FLOW_LIMITED = 901
     TOKEN_USED = 902
+    JOIN_HEARD = 903

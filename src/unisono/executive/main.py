@@ -11,26 +11,28 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final, NoReturn, TypeAlias
+from typing import Any, Final, NoReturn
 
 from unisono.base.errors import ConfigError
 from unisono.base.group import Marked
 from unisono.base.marks import Mark
-from unisono.config.environment import Subject, choose
-from unisono.config.load import Loaded, load
+from unisono.config.load import Loaded
 from unisono.config.problems import ConfigErrors
 from unisono.config.settings import UDP, UDPU, UST, Settings
 from unisono.executive.advice import reason
 from unisono.executive.announce import Announcer
 from unisono.executive.collector import IdleCollector
-from unisono.executive.host import SystemResolver, ThisHost, read_uidgid_files
+from unisono.executive.configuration import (
+    Files,
+    read_configuration,
+    reader_of,
+    with_absolute_paths,
+)
 from unisono.executive.instance import Instance
 from unisono.executive.keys import check_keys
 from unisono.executive.node import STATUS_FATAL, STATUS_RING_STORE, Node
-from unisono.executive.reading import Load
 from unisono.executive.ring_store import RingStoreError
 from unisono.linux.memory import forbid_core_files, keep_freed_memory, lock_memory
 from unisono.linux.notify import Notifier
@@ -55,7 +57,6 @@ STATUS_NO_STATE_DIR: Final = 16
 STATUS_PID_FILE: Final = 17
 STATUS_RUNNING: Final = 18
 STATUS_NULL_DEVICE: Final = 19
-CONFIG_BYTES_MAX: Final = 16 * 1024 * 1024
 ADDRESS_ATTEMPTS_MAX: Final = 10
 ADDRESS_PAUSE_SECONDS: Final = 0.1
 _STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
@@ -64,10 +65,6 @@ _IGNORED_SIGNALS: Final = (signal.SIGUSR1, signal.SIGUSR2)
 _HELD_SIGNALS: Final = (*_STOP_SIGNALS, signal.SIGHUP, *_IGNORED_SIGNALS)
 """They wait while the daemon is made and unmade: nobody would remove what is there already."""
 _TRANSPORT_NAMES: Final = {UST: "UST", UDPU: "UDP/IP Unicast", UDP: "UDP/IP Multicast"}
-
-
-Files: TypeAlias = tuple[Path, Load]
-"""The configuration file, and what reads it again."""
 
 
 class Refused(Exception):
@@ -106,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         config_file = Path(file).absolute()
         directory_of_start = Path.cwd()
         loaded = with_absolute_paths(loaded, directory_of_start)
-        files = config_file, _reader(config_file, options.node_id, directory_of_start)
+        files = config_file, reader_of(config_file, options.node_id, directory_of_start)
         hold_signals(_HELD_SIGNALS)
         if not options.foreground:
             ready = _detach(directory)
@@ -121,51 +118,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(ready, error.status, f"unisonod: {error}")
     except KeyboardInterrupt:
         return _refuse(ready, STATUS_BAD, "unisonod: interrupted while starting")
-
-
-def read_configuration(argument: str | None, node_id: int | None = None) -> tuple[Loaded, str]:
-    """The configuration and the path it came from. ConfigErrors, Refused when it is unreadable."""
-    file = choose(Subject.MAIN_FILE, os.environ, argument=argument).path
-    try:
-        with Path(file).open("rb") as stream:
-            text = stream.read(CONFIG_BYTES_MAX)
-        host = ThisHost(node_id)
-    except OSError as error:
-        raise Refused(f"cannot read {file}: {error.strerror}") from error
-    extra = read_uidgid_files(file)
-    return load(text, file, extra, SystemResolver(), host, environ=os.environ), file
-
-
-def _reader(file: Path, node_id: int | None, directory: Path) -> Load:
-    """What reads the configuration again, and the keys that it speaks of."""
-
-    def read() -> Loaded:
-        try:
-            loaded, _ = read_configuration(str(file), node_id)
-        except Refused as error:
-            raise ConfigErrors([str(error)]) from error
-        loaded = with_absolute_paths(loaded, directory)
-        if errors := check_keys(loaded.settings, file):
-            raise ConfigErrors(errors)
-        return loaded
-
-    return read
-
-
-def with_absolute_paths(loaded: Loaded, directory: Path) -> Loaded:
-    """The same, with the key files' paths seen from this directory."""
-    transport = loaded.settings.transport
-    if transport.secure is None:
-        return loaded
-    private = transport.secure.private_key_file
-    secure = replace(
-        transport.secure,
-        key_file=str(directory / transport.secure.key_file),
-        private_key_file=str(directory / private) if private else "",
-    )
-    return replace(
-        loaded, settings=replace(loaded.settings, transport=replace(transport, secure=secure))
-    )
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -84,6 +84,7 @@ class Network:
         secure = settings.transport.secure
         if secure is not None and self._context is not None and self._keyring is not None:
             self._learn_static_keys(self._context, secure, settings)
+            self._context.config_version = settings.config_version
             self._keyring.reconfigure([node.node_id for node in settings.nodes])
         self.transport.reconfigure(settings)
         self._watch_addresses(settings, self.transport)

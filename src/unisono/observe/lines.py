@@ -150,6 +150,7 @@ LINES: Final[dict[Mark, Line]] = {
     Mark.CONFIG_WARNING: Line(_WARNING, "MAIN", "{text}"),
     Mark.TOKEN_VISITED: Line(_TRACE, "TOTEM", "The token was here: sequence {a}, {b} sent"),
     Mark.TOKEN_USED: Line(_TRACE, "TOTEM", "The token is still here: sequence {a}, {b} sent"),
+    Mark.JOIN_HEARD: Line(_TRACE, "TOTEM", "Join message from {a}, ring sequence {b}"),
     Mark.FLOW_LIMITED: Line(_TRACE, "TOTEM", "Flow control: {a} sent, {b} have to wait"),
     Mark.MEMBER_SILENT: Line(_WARNING, "TOTEM", "The daemon on node {a} has ended"),
     Mark.INVALID_DIGEST: Line(_WARNING, "TOTEM", "{text}"),

@@ -38,6 +38,7 @@ class Membership(Recovery):
             return
         self._raise_ring_seq(join)
         if self._counts(join):
+            self._mark(Mark.JOIN_HEARD, join.system_from, join.ring_seq)
             self._step(Input.JOIN_HEARD, now, join)
         else:
             self._mark(Mark.JOIN_IGNORED, join.system_from, join.ring_seq)
