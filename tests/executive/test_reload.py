@@ -17,6 +17,7 @@ import pytest
 from tests.executive.conftest import QUICK, SECONDS_MAX, Ring
 from tests.executive.test_node_secure import SecureRing
 from unisono.base.ids import MS
+from unisono.base.limits import RELOADS_WAITING_MAX
 from unisono.base.marks import Mark
 from unisono.config.load import Loaded
 from unisono.config.problems import ConfigErrors
@@ -206,6 +207,17 @@ async def test_reading_when_asked_again_meanwhile_then_read_once_more_for_all_of
     assert reader.reads == 2
     assert [one.ticket for one in reader.told] == [1, 2, 3]
     assert all(one.changes is not None for one in reader.told)
+    reader.reading.close()
+
+
+async def test_reading_when_asked_far_too_often_then_refused_at_once(ring):
+    reader = Reader(ring.settings(1), SECONDS_MAX)
+    for ticket in range(RELOADS_WAITING_MAX + 3):
+        reader.reading.read(ReadConfiguration(ticket), NOW)
+    assert [one.problems for one in reader.told] == [("too many reloads at once",)] * 2
+    reader.gate.set()
+    await reader.until(RELOADS_WAITING_MAX + 3)
+    assert reader.reads == 2
     reader.reading.close()
 
 

@@ -189,6 +189,24 @@ def test_question_when_another_runs_then_the_file_is_read_once_more_for_it() -> 
     assert votes_of(bus) == [7, 7]
 
 
+def test_reloads_when_two_nodes_lead_one_each_then_the_newer_files_hold_in_the_end() -> None:
+    bus = cluster(2)
+    first, second = bus.native(1), bus.native(2)
+    first.ask(QUESTION)
+    second.ask(QUESTION)
+    bus.settle()
+    for node in bus.nodes.values():
+        good(node, 5)  # read for the first; the files change before they are read for the second
+        good(node, 7)
+    bus.settle()
+    while any(node.readings for node in bus.nodes.values()):  # whoever came too late reads again
+        for node in bus.nodes.values():
+            good(node, 7)
+        bus.settle()
+    assert votes_of(bus) == [7, 7]
+    assert answer_to(first)[0] == answer_to(second)[0] == CsError.OK
+
+
 def test_signal_when_the_ring_is_not_agreed_yet_then_done_once_it_is() -> None:
     bus = cluster(2)
     bus.form((1, 2))
@@ -234,6 +252,20 @@ def test_order_of_a_corosync_member_then_each_node_changes_for_itself() -> None:
     bad(of(bus, 2))
     bus.settle()
     assert votes_of(bus)[:2] == [9, 0]
+
+
+def test_orders_of_a_corosync_member_when_many_then_read_twice_at_most() -> None:
+    bus = cluster(3, stock=[3])
+    for _ in range(1000):
+        of(bus, 3).queue.append(Multicast(GROUP_SERVICES, encode_reload_config(3)))
+    bus.settle()
+    assert len(of(bus, 1).readings) == 2
+    good(of(bus, 1), 5)
+    good(of(bus, 1), 7)
+    assert votes_of(bus)[0] == 7
+    of(bus, 3).queue.append(Multicast(GROUP_SERVICES, encode_reload_config(3)))
+    bus.settle()
+    assert len(of(bus, 1).readings) == 1
 
 
 def test_question_when_beside_corosync_then_corosync_is_told_and_the_own_file_answers() -> None:

@@ -68,6 +68,8 @@ LOG_SUBSYSTEMS_MAX: Final = 32
 """LOGSYS_MAX_SUBSYS_COUNT: subsystems with settings of their own."""
 RELOAD_REPORT_BYTES_MAX: Final = 16 * KIB
 """What one node says of a configuration that it has read; longer lists are cut."""
+RELOADS_WAITING_MAX: Final = 256
+"""Reloads that wait for one reading of the configuration; more of them are refused."""
 RELOAD_TRIES_MAX: Final = 5
 """Changes of the membership that a reload survives by beginning anew."""
 BLACKBOX_BYTES_MIN: Final = 64 * KIB

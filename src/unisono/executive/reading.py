@@ -13,6 +13,7 @@ from typing import Final, NamedTuple, TypeAlias
 
 from unisono.base.errors import UnisonoError
 from unisono.base.ids import Nanos
+from unisono.base.limits import RELOADS_WAITING_MAX
 from unisono.config.changes import compare
 from unisono.config.load import Loaded
 from unisono.config.problems import ConfigErrors
@@ -62,6 +63,9 @@ class Reading:
 
     def read(self, effect: ReadConfiguration, _now: Nanos) -> None:
         """Answer this ticket, with what differs from what holds."""
+        if len(self._waiting) >= RELOADS_WAITING_MAX:
+            self._tell(ConfigurationRead(effect.ticket, None, ("too many reloads at once",)))
+            return
         self._waiting.append(effect.ticket)
         self._start()
 

@@ -8,7 +8,7 @@ Never:       reads a file: the executive does, away from the ring's path.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from unisono.base.errors import CsError
 from unisono.base.group import Multicast
@@ -31,6 +31,8 @@ from unisono.wire.service.reload import (
     encode_report,
 )
 
+READINGS_MAX: Final = 2
+"""Of those without a leader."""
 Answer: TypeAlias = Callable[[CsError, dict[str, Any]], None]
 """Takes how a reload ended: OK, INVALID_PARAM or TRY_AGAIN, and what each node reported."""
 
@@ -114,12 +116,17 @@ class Reload:
         self._prepared.clear()
         self._forget(None)
         pending = self._pending
-        if pending is None or not pending.number:
-            return
+        if pending is not None and pending.number:
+            self._begin_anew(pending)
+
+    def _begin_anew(self, pending: _Pending) -> None:
+        """The membership has changed, or another node's reload has come to an end meanwhile."""
         pending.number = 0
         pending.tries += 1
         if pending.tries > RELOAD_TRIES_MAX:
             self._end(CsError.TRY_AGAIN, "the membership changes all the time")
+        else:
+            self._begin()
 
     def settled(self) -> None:
         """The members agree."""
@@ -139,7 +146,9 @@ class Reload:
     def on_reload_config(self, origin: NodeId) -> None:
         """Corosync's order: each node reads and changes for itself."""
         self._cluster.mark(Mark.RELOAD_ORDERED, origin)
-        self._read(None)
+        # One that is under way may have read too early; one that waits will not.
+        if sum(reading is None for reading in self._tickets.values()) < READINGS_MAX:
+            self._read(None)
 
     def _on_check(self, origin: NodeId, order: Order) -> None:
         self._cluster.mark(Mark.RELOAD_ORDERED, origin)
@@ -162,15 +171,21 @@ class Reload:
 
     def _on_end(self, origin: NodeId, order: Order) -> None:
         prepared = self._prepared.pop(origin, None)
-        is_applied = order.step is Step.APPLY
-        if not is_applied:
+        is_ready = prepared is not None and prepared[0] == order.number
+        if order.step is Step.DROP:
             self._cluster.mark(Mark.RELOAD_DROPPED, origin)
-        elif prepared is not None and prepared[0] == order.number:
+        elif prepared is not None and is_ready:
+            self._prepared.clear()  # for other leaders: their files may be older than these
             self._apply(prepared[1])
         pending = self._pending
-        if origin == self._cluster.node_id and pending and pending.number == order.number:
-            text = "" if is_applied else "nothing was changed on any node"
-            self._end(CsError.OK if is_applied else CsError.INVALID_PARAM, text)
+        if origin != self._cluster.node_id or not pending or pending.number != order.number:
+            return
+        if order.step is Step.DROP:
+            self._end(CsError.INVALID_PARAM, "nothing was changed on any node")
+        elif is_ready:
+            self._end(CsError.OK, "")
+        else:
+            self._begin_anew(pending)
 
     # -- the file ----------------------------------------------------------------------------------
 
