@@ -104,8 +104,10 @@ def unmount(target: str, *, lazily: bool = False) -> None:
 
 def _furnish() -> None:
     """Directories of its own; what lies below them and is needed stays where it is."""
-    needed = {path for path in (str(ROOT), sys.prefix, sys.base_prefix) if path.startswith(PRIVATE)}
-    held = {path: os.open(path, os.O_PATH) for path in needed}
+    places = {Path(path) for path in (ROOT, sys.prefix, sys.base_prefix)}
+    # What lies below another one comes with it.
+    needed = [str(path) for path in places if places.isdisjoint(path.parents)]
+    held = {path: os.open(path, os.O_PATH) for path in needed if path.startswith(PRIVATE)}
     for directory in filter(os.path.isdir, PRIVATE):
         mount("tmpfs", directory, "mode=1777" if directory in PRIVATE[:2] else "mode=755")
     for path, descriptor in held.items():

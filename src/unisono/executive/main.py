@@ -92,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for number in _STOP_SIGNALS:  # until the loop takes them over
         signal.signal(number, signal.default_int_handler)
     try:
+        release_signals(_STOP_SIGNALS)  # held while all this was loaded
         if is_privilege_raised():
             raise Refused("refusing to run set-uid or set-gid")
         loaded, file = read_configuration(options.config, options.node_id)
