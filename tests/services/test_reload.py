@@ -207,6 +207,26 @@ def test_reloads_when_two_nodes_lead_one_each_then_the_newer_files_hold_in_the_e
     assert answer_to(first)[0] == answer_to(second)[0] == CsError.OK
 
 
+def test_reloads_when_one_reads_slowly_for_the_second_then_all_still_take_the_same() -> None:
+    bus = cluster(2)
+    bus.native(1).ask(QUESTION)
+    bus.native(2).ask(QUESTION)
+    bus.settle()
+    one, two = of(bus, 1), of(bus, 2)
+    good(one, 5)
+    good(one, 7)
+    good(two, 5)
+    bus.settle()  # the first is through; node 2 has not read for the second yet
+    assert votes_of(bus) == [5, 5]
+    good(two, 6)
+    bus.settle()
+    assert votes_of(bus) == [5, 5]
+    good(one, 8)
+    good(two, 8)
+    bus.settle()
+    assert votes_of(bus) == [8, 8]
+
+
 def test_signal_when_the_ring_is_not_agreed_yet_then_done_once_it_is() -> None:
     bus = cluster(2)
     bus.form((1, 2))

@@ -166,6 +166,11 @@ class Engine:
         return self._sync.finished
 
     @property
+    def is_reloading(self) -> bool:
+        """Whether files are being read again: one that changes now is seen by some."""
+        return self._reload.is_under_way
+
+    @property
     def settings(self) -> Settings:
         """Those that hold at this place of the order."""
         return self._cluster.settings

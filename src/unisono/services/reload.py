@@ -47,12 +47,14 @@ class _Reading(NamedTuple):
 class _Pending:
     """A reload that this node leads."""
 
-    __slots__ = ("answers", "number", "reports", "tries", "waits_for")
+    __slots__ = ("answers", "is_checked", "number", "reports", "tries", "waits_for")
 
     def __init__(self, answers: list[Answer]) -> None:
         self.answers = answers
         self.number = 0
         """0 while it is not under way."""
+        self.is_checked = False
+        """All members have been told to read."""
         self.reports: dict[NodeId, Report] = {}
         self.waits_for: set[NodeId] = set()
         self.tries = 1
@@ -83,6 +85,11 @@ class Reload:
         """What was found good, by leader."""
 
     # -- what local people want --------------------------------------------------------------------
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether this node leads one, reads for one, or waits for the word to go on."""
+        return bool(self._pending or self._tickets or self._prepared)
 
     def ask(self, answer: Answer) -> None:
         """Begin a reload, or have one follow the one that runs: files may have changed since."""
@@ -120,11 +127,12 @@ class Reload:
             self._begin_anew(pending)
 
     def _begin_anew(self, pending: _Pending) -> None:
-        """The membership has changed, or another node's reload has come to an end meanwhile."""
+        """The membership has changed, or another node's settings have come to hold meanwhile."""
         pending.number = 0
+        pending.is_checked = False
         pending.tries += 1
         if pending.tries > RELOAD_TRIES_MAX:
-            self._end(CsError.TRY_AGAIN, "the membership changes all the time")
+            self._end(CsError.TRY_AGAIN, "something else changed again and again")
         else:
             self._begin()
 
@@ -155,6 +163,9 @@ class Reload:
         self._prepared.pop(origin, None)
         self._forget(origin)
         self._read(_Reading(origin, order.number))
+        pending = self._pending
+        if origin == self._cluster.node_id and pending and pending.number == order.number:
+            pending.is_checked = True
 
     def _on_report(self, origin: NodeId, report: Report) -> None:
         pending = self._pending
@@ -171,21 +182,21 @@ class Reload:
 
     def _on_end(self, origin: NodeId, order: Order) -> None:
         prepared = self._prepared.pop(origin, None)
-        is_ready = prepared is not None and prepared[0] == order.number
+        pending = self._pending
+        is_own = origin == self._cluster.node_id and pending and pending.number == order.number
         if order.step is Step.DROP:
             self._cluster.mark(Mark.RELOAD_DROPPED, origin)
-        elif prepared is not None and is_ready:
-            self._prepared.clear()  # for other leaders: their files may be older than these
+            if is_own:
+                self._end(CsError.INVALID_PARAM, "nothing was changed on any node")
+        elif prepared is not None and prepared[0] == order.number:
+            # What was read for other leaders may be older than this: all nodes read it again.
+            self._prepared.clear()
+            self._forget(None)
             self._apply(prepared[1])
-        pending = self._pending
-        if origin != self._cluster.node_id or not pending or pending.number != order.number:
-            return
-        if order.step is Step.DROP:
-            self._end(CsError.INVALID_PARAM, "nothing was changed on any node")
-        elif is_ready:
-            self._end(CsError.OK, "")
-        else:
-            self._begin_anew(pending)
+            if is_own:
+                self._end(CsError.OK, "")
+            elif pending is not None and pending.is_checked:
+                self._begin_anew(pending)
 
     # -- the file ----------------------------------------------------------------------------------
 

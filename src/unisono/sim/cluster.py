@@ -193,7 +193,12 @@ class Cluster:
         self.nodes[node].pace(slow)
 
     def write_files(self, window: int, most: int, broken: int) -> None:
-        """Every file has another window and most messages a visit; that of `broken` is broken."""
+        """Every file has another window and most messages a visit; that of `broken` is broken.
+
+        Not in the middle of a reload: some would have read the files of before.
+        """
+        if any(machine.is_reloading for machine in self.nodes.values()):
+            return
         self._fault(f"files: window {window}, {most} a visit, broken at {broken or 'nobody'}")
         for node, machine in self.nodes.items():
             machine.file.is_broken = node == broken

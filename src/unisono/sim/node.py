@@ -416,6 +416,11 @@ class SimulatedNode:
             if not self._carrying and not self.paused:
                 self._carry()
 
+    @property
+    def is_reloading(self) -> bool:
+        """Whether this daemon takes part in a reload."""
+        return self.running and isinstance(self.group, Engine) and self.group.is_reloading
+
     def hang_up(self) -> None:
         """SIGHUP: services read the configuration again; without them nobody does."""
         if isinstance(self.group, Engine):
